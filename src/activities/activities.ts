@@ -1,0 +1,169 @@
+import type { Plan } from '../domain/bundle.ts';
+import type { Reason } from '../domain/failure.ts';
+import type { Access, LeaseRequest, LeaseState, StepFailure } from '../domain/lease.ts';
+import type { Located, Reached } from '../domain/machine-life.ts';
+import type { Debt } from '../domain/machine.ts';
+import type { Claim, ClaimAnswer, PoolPeriod, PoolPeriodRule } from '../domain/pool.ts';
+import type { FoundMachine } from '../domain/reuse.ts';
+import type { SweepReport } from '../domain/sweep.ts';
+import type { QuotaAnswer, QuotaAsk } from '../domain/quota.ts';
+import type { OutputAdvanced, TaskResult, TaskSpec } from '../domain/task.ts';
+import type { FileOrder, FileResult } from '../domain/transfer.ts';
+import type { Tuning } from '../domain/tuning.ts';
+
+/** A machine as its workflow knows it: enough to find it and to derive its keys again; no secrets. */
+export interface MachineRef {
+  readonly machineId: string;
+  readonly leaseId: string;
+  readonly birth: string;
+  readonly generation: number;
+  /** The generation whose keys its guest has, where that is an earlier one. */
+  readonly keys?: number;
+  readonly provider: string;
+  readonly key: string;
+  readonly ref?: Readonly<Record<string, string>>;
+}
+
+export interface GuestRef {
+  readonly machine: MachineRef;
+  readonly access: Access;
+}
+
+/** What the query `guest` of a lease answers. */
+export interface LeaseGuest {
+  readonly state: LeaseState;
+  /** While the lease has a machine that somebody may use. */
+  readonly guest?: GuestRef;
+}
+
+export interface TaskRef extends GuestRef {
+  readonly leaseId: string;
+  readonly taskId: string;
+  readonly spec: TaskSpec;
+  /** Of the recipe: it holds the bound of the task's output. */
+  readonly digest: string;
+}
+
+export type WatchNews = { readonly type: 'lost'; readonly reason: Reason } | { readonly type: 'leaseClosed' };
+
+/** A child whose workflow has closed without telling. */
+export interface ClosedChild {
+  readonly workflowId: string;
+  readonly status: string;
+}
+
+export interface PoolClaim {
+  /** The pool's name. */
+  readonly pool: string;
+  readonly claim: Claim;
+}
+
+/** `birth`: the pool's first run. Another pool of the name knows nothing of who waits in this one; absent when there is none. */
+export type PoolAnswer = ClaimAnswer & { readonly birth?: string };
+
+/** Who wants the machine. The work ends as `Gone` when that workflow has closed without a word; absent: nobody is asked. */
+export interface Held {
+  readonly holder?: string;
+}
+
+/** What the workflows can have done in the world. One object in, one object out; each may run twice. */
+export interface Activities {
+  resolveBundle(input: { readonly request: LeaseRequest }): Promise<{ readonly plan: Plan; readonly tuning: Tuning }>;
+
+  /** For the machine's part of an account: where it stands. The same key is the same reservation. */
+  reserveQuota(input: { readonly account: string; readonly ask: QuotaAsk }): Promise<QuotaAnswer>;
+  /** As `reserveQuota`, until it is granted or refused. */
+  awaitQuota(input: Held & { readonly account: string; readonly ask: QuotaAsk }): Promise<QuotaAnswer>;
+  /** The same claim gets the same machine, however often it is asked. */
+  claimMachine(input: PoolClaim): Promise<PoolAnswer>;
+  /** Ends when the pool that a lease waits in is no more: it has asked again, and answers what came of that. */
+  watchClaim(input: PoolClaim & { readonly birth: string }): Promise<PoolAnswer>;
+  /** Time zones are the worker's own knowledge, which may be newer than a history. */
+  planSchedule(input: {
+    readonly rules: readonly PoolPeriodRule[];
+    readonly fromMs: number;
+  }): Promise<{ readonly list: readonly PoolPeriod[]; readonly knownUntilMs: number }>;
+
+  /** @param input.createByMs no attempt goes on beyond it, so that a destroy knows from when on absence counts */
+  createMachine(
+    input: Held & {
+      readonly machine: MachineRef;
+      readonly digest: string;
+      readonly variant: number;
+      readonly createByMs: number;
+    },
+  ): Promise<{
+    readonly ref: Readonly<Record<string, string>>;
+    /** Where the machine runs as soon as it is made. */
+    readonly located?: Located;
+    /** Where its guest answers at once, too. */
+    readonly reached?: Reached;
+  }>;
+  awaitRunning(
+    input: Held & {
+      readonly machine: MachineRef;
+    },
+  ): Promise<{ readonly access: Access; readonly facts: Readonly<Record<string, string>> }>;
+  awaitAccessible(input: GuestRef & Held): Promise<{ readonly facts: Readonly<Record<string, string>> }>;
+  runStep(
+    input: GuestRef & Held & { readonly digest: string; readonly step: number },
+  ): Promise<{ readonly failure?: StepFailure }>;
+  awaitGate(input: GuestRef & Held & { readonly digest: string }): Promise<void>;
+  watchMachine(input: GuestRef & { readonly holder: string }): Promise<WatchNews>;
+  watchChildren(input: { readonly workflowIds: readonly string[] }): Promise<readonly ClosedChild[]>;
+  /** How a machine stands after its lease. @param input.bootId the boot that was proven */
+  inspectMachine(input: GuestRef & { readonly bootId?: string }): Promise<FoundMachine>;
+  takeBaseline(input: GuestRef & { readonly digest: string }): Promise<{ readonly baseline: string }>;
+  /** The next generation of the machine, from its image. */
+  reloadMachine(input: {
+    readonly machine: MachineRef;
+    readonly digest: string;
+    readonly variant: number;
+  }): Promise<{ readonly access: Access; readonly facts: Readonly<Record<string, string>> }>;
+  /** The next generation, by what its guest remembers; `left`: what that could not take away. */
+  resetGuest(input: GuestRef & { readonly digest: string; readonly baseline: string }): Promise<{
+    readonly access: Access;
+    readonly facts: Readonly<Record<string, string>>;
+    readonly keptKeys: boolean;
+    readonly left: readonly string[];
+  }>;
+  /** Ends only when the provider says absent, on two looks. */
+  destroyMachine(input: { readonly machine: MachineRef; readonly debt: Debt }): Promise<void>;
+
+  /** Launches (once, by id) and follows from what is stored; `detached` when cancelled or when the leg is over. */
+  followTask(
+    input: TaskRef & { readonly legMs: number; readonly startedAtMs: number },
+  ): Promise<{ readonly ended?: TaskResult; readonly output?: OutputAdvanced }>;
+  killTask(input: TaskRef & { readonly why: 'cancelled' | 'timedOut' }): Promise<void>;
+  /** The guest will say no more: ends the stored output where it stands. */
+  abandonTask(input: {
+    readonly leaseId: string;
+    readonly taskId: string;
+    readonly spec: TaskSpec;
+    readonly digest: string;
+    readonly reason: string;
+    readonly cancelled: boolean;
+    readonly startedAtMs: number;
+  }): Promise<TaskResult>;
+
+  /** To or from the guest of a lease; goes on where an earlier attempt stood. */
+  moveFile(input: {
+    readonly leaseId: string;
+    readonly fileId: string;
+    readonly order: FileOrder;
+  }): Promise<FileResult>;
+  letKeyIn(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;
+  takeKeyOut(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;
+
+  forgetSecrets(input: { readonly leaseId: string }): Promise<void>;
+  /**
+   * @param input.graceMs with `reclaim`: an orphan is what nobody owns on two looks so far apart
+   * @param input.schedule whose earlier sweeps may be forgotten
+   */
+  sweepProviders(input: {
+    readonly provider?: string;
+    readonly reclaim: boolean;
+    readonly graceMs?: number;
+    readonly schedule?: string;
+  }): Promise<SweepReport>;
+}

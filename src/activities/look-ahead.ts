@@ -1,0 +1,51 @@
+import type { Located, Reached } from '../domain/machine-life.ts';
+import type { ProviderRef } from '../providers/provider.ts';
+import type { MachineRef } from './activities.ts';
+import { guestOf, keyOf, providerOf, type Deps } from './deps.ts';
+
+/** A guest that answers at once does so in a tenth of this; any other is waited for by the phases that know how. */
+const aheadMs = 500;
+
+export interface Ahead {
+  readonly located?: Located;
+  readonly reached?: Reached;
+}
+
+/**
+ * What a fast provider has ready as soon as the create answers: its phases then cost no further rounds through the server.
+ * What is not there yet, or goes wrong, is left to the phase that it belongs to, which looks again and judges.
+ */
+export async function lookAhead(
+  deps: Deps,
+  machine: MachineRef,
+  ref: ProviderRef,
+  signal: AbortSignal,
+): Promise<Ahead> {
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(aheadMs)]);
+  let located: Located | undefined;
+  try {
+    let sinceMs = performance.now();
+    const lap = (): number => {
+      const tookMs = Math.round(performance.now() - sinceMs);
+      sinceMs = performance.now();
+      return tookMs;
+    };
+    const { state, access, facts } = await providerOf(deps, machine.provider).get(ref, soon);
+    if (state !== 'running' || !access) return {};
+    located = { access: fullAccess(deps, machine, access), facts: facts ?? {}, tookMs: lap() };
+    const probed = await guestOf(deps, { machine, access: located.access }).probe(soon);
+    return { located, reached: { facts: { ...probed }, tookMs: lap() } };
+  } catch {
+    return located ? { located } : {};
+  }
+}
+
+/** With the pinned key, which is derived and not taken from the provider. */
+export function fullAccess(
+  deps: Deps,
+  machine: MachineRef,
+  access: Pick<Located['access'], 'address' | 'port' | 'user'>,
+): Located['access'] {
+  const { publicKey, fingerprint } = keyOf(deps, machine, 'host-key');
+  return { machineId: machine.machineId, ...access, hostKey: publicKey, fingerprint };
+}

@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { machineStatus } from '../../contract/answers.ts';
+import { bundleDetail, bundleReport, bundleView } from '../../contract/bundle-views.ts';
+import {
+  bundleParams,
+  machineListing,
+  machineListQuery,
+  machineParams,
+  providersQuery,
+  providerView,
+} from '../../contract/http.ts';
+import { forgetBody } from '../../contract/lease.ts';
+import { leavingOf } from '../leaving.ts';
+import { listMachines } from '../listings.ts';
+import { forgetMachine, showMachine } from '../machines.ts';
+import type { Routes } from '../server.ts';
+
+export const operatorRoutes: Routes = (api, deps) => {
+  api.get(
+    '/v1/machines',
+    {
+      schema: {
+        summary: 'Machines, newest first',
+        querystring: machineListQuery,
+        response: { 200: z.array(machineListing) },
+      },
+    },
+    (request) => listMachines(deps, request.query).then((machines) => [...machines]),
+  );
+  api.get(
+    '/v1/machines/:id',
+    { schema: { summary: 'A machine as it is', params: machineParams, response: { 200: machineStatus } } },
+    (request) => showMachine(deps, request.params.id),
+  );
+  api.post(
+    '/v1/machines/:id/forget',
+    {
+      schema: {
+        summary: 'Give up a stuck machine that its provider may have for ever; its record stays',
+        params: machineParams,
+        body: forgetBody,
+        response: { 200: machineStatus },
+      },
+    },
+    (request) => forgetMachine(deps, request.params.id, request.body),
+  );
+  api.get(
+    '/v1/bundles',
+    { schema: { summary: 'The bundles that can be leased', response: { 200: z.array(bundleView) } } },
+    async () => [...(await deps.bundles.list())],
+  );
+  api.get(
+    '/v1/bundles/check',
+    { schema: { summary: 'Every mistake of every bundle', response: { 200: bundleReport } } },
+    () => deps.bundles.check(),
+  );
+  api.get(
+    '/v1/bundles/:name',
+    {
+      schema: {
+        summary: 'A bundle: the version in force, and what its file says if that is another',
+        params: bundleParams,
+        response: { 200: bundleDetail },
+      },
+    },
+    (request) => deps.bundles.show(request.params.name),
+  );
+  api.get(
+    '/v1/providers',
+    {
+      schema: {
+        summary: 'What each provider can do here, tried now',
+        querystring: providersQuery,
+        response: { 200: z.array(providerView) },
+      },
+    },
+    async (request, reply) => [...(await deps.checkProviders(request.query.name, leavingOf(reply)))],
+  );
+};

@@ -1,0 +1,124 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { framesType } from '../../contract/frames.ts';
+import { followQuery, stepParams, stepQuery, taskParams } from '../../contract/http.ts';
+import { DomainError } from '../../domain/failure.ts';
+import { stepKey, taskKey } from '../../domain/ids.ts';
+import { streams } from '../../domain/task.ts';
+import type { Stream } from '../../domain/task.ts';
+import type { ApiDeps } from '../deps.ts';
+import { followTask } from '../follow.ts';
+import { followBody, frames, offsetsOfEventId, serverSentEvents } from '../follow-body.ts';
+import { leavingOf } from '../leaving.ts';
+import { refusalOf } from '../problem.ts';
+import { rangeOf } from '../range.ts';
+import type { Routes } from '../server.ts';
+import { taskStatus } from '../tasks.ts';
+
+const pieceBytes = 262_144;
+const defaultBeatMs = 10_000;
+
+export const outputRoutes: Routes = (api, deps, waits) => {
+  for (const stream of streams) {
+    api.get(
+      `/v1/leases/:id/tasks/:task/${stream}`,
+      {
+        schema: {
+          summary: `What is kept of ${stream}; answers a Range`,
+          params: taskParams,
+          produces: ['application/octet-stream'],
+        },
+      },
+      async (request, reply) => {
+        const { id, task } = request.params;
+        return sendOutput(deps, taskKey(id, task), stream, request, reply, () => taskStatus(deps, id, task));
+      },
+    );
+    api.get(
+      `/v1/machines/:id/steps/:step/${stream}`,
+      {
+        schema: {
+          summary: `What a step of customizing wrote to ${stream}`,
+          params: stepParams,
+          querystring: stepQuery,
+          produces: ['application/octet-stream'],
+        },
+      },
+      async (request, reply) => {
+        const { id, step } = request.params;
+        const missing = async (): Promise<never> => {
+          throw new DomainError('NotFound', `Step ${step} of machine ${id} wrote nothing.`);
+        };
+        return sendOutput(deps, stepKey(id, request.query.generation ?? 1, step), stream, request, reply, missing);
+      },
+    );
+  }
+  api.get(
+    '/v1/leases/:id/tasks/:task/follow',
+    {
+      schema: {
+        summary: 'Both streams live, from offsets, then the result',
+        description:
+          'Frames: stream u8 (1 stdout, 2 stderr, 0 end, 3 problem), offset u64 BE, length u32 BE, bytes. Server-sent events with Accept: text/event-stream.',
+        params: taskParams,
+        querystring: followQuery,
+        produces: [framesType, 'text/event-stream'],
+      },
+    },
+    async (request, reply) => {
+      const { id, task } = request.params;
+      const events = (request.headers.accept ?? '').includes('text/event-stream');
+      const format = events ? serverSentEvents : frames(framesType);
+      const resumed = events ? offsetsOfEventId(request.headers['last-event-id']?.toString()) : undefined;
+      const from = resumed ?? { stdout: request.query.out ?? 0, stderr: request.query.err ?? 0 };
+      const leaving = leavingOf(reply);
+      const followed = await followTask(deps, waits, { leaseId: id, taskId: task }, from, leaving);
+      const refuse = (error: unknown) => {
+        const { problem, bug } = refusalOf(error, request.id);
+        if (bug) request.log.error({ err: error }, 'a follow failed');
+        return problem;
+      };
+      const body = followBody(followed, format, from, { beatMs: deps.beatMs ?? defaultBeatMs, refuse });
+      return reply.type(format.contentType).header('x-accel-buffering', 'no').send(body);
+    },
+  );
+};
+
+async function sendOutput(
+  deps: ApiDeps,
+  key: string,
+  stream: Stream,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  refuseUnknown: () => Promise<unknown>,
+): Promise<FastifyReply> {
+  const stat = await deps.outputs.stat(key);
+  // Nothing was written yet: then it must at least be known.
+  if (stat === undefined) await refuseUnknown();
+  const size = stat?.[stream].keptBytes ?? 0;
+  reply.type('application/octet-stream').header('accept-ranges', 'bytes');
+  if (stat?.end) reply.header('etag', `"${stat.end[stream].sha256}"`);
+  const range = rangeOf(request.headers.range, size);
+  if (range === 'unsatisfiable') return reply.status(416).header('content-range', `bytes */${size}`).send();
+  const { start, end } = range ?? { start: 0, end: size };
+  if (range) reply.status(206).header('content-range', `bytes ${start}-${end - 1}/${size}`);
+  reply.header('content-length', end - start);
+  // With nothing at all Fastify would say that the length is 0.
+  if (request.method === 'HEAD') return reply.send(Readable.from([]));
+  return reply.send(Readable.from(pieces(deps, key, stream, start, end), { objectMode: false }));
+}
+
+async function* pieces(
+  deps: ApiDeps,
+  key: string,
+  stream: Stream,
+  start: number,
+  end: number,
+): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end;) {
+    const bytes = await deps.outputs.read(key, stream, at, Math.min(end, at + pieceBytes));
+    if (bytes.length === 0) return;
+    at += bytes.length;
+    yield bytes;
+  }
+}

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DomainError } from '../domain/failure.ts';
+
+/** tar(1) of this computer, or why it did not do its part. */
+async function tar(words: readonly string[], input?: AsyncIterable<Uint8Array>): Promise<void> {
+  const child = spawn('tar', words, { stdio: [input ? 'pipe' : 'ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-500)));
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  ended.catch(() => undefined); // awaited below
+  // A tar that has ended takes no more: what it said tells why.
+  if (input && child.stdin) {
+    await pipeline(Readable.from(input), child.stdin).catch((error: unknown) => {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
+    });
+  }
+  let code: number | null;
+  try {
+    code = await ended;
+  } catch (cause) {
+    throw new DomainError('InvalidRequest', 'There is no tar(1) here: folders travel as tar archives.', { cause });
+  }
+  if (code !== 0) throw new DomainError('InvalidRequest', `tar: ${said.trim() || `exit ${code}`}`);
+}
+
+/** Packs a folder into an archive beside nothing of the caller's, for the time of `use`. */
+export async function packed<T>(folder: string, use: (archive: string) => Promise<T>): Promise<T> {
+  const at = await mkdtemp(join(tmpdir(), 'slipway-tree-'));
+  try {
+    const archive = join(at, 'tree.tar');
+    await tar(['-cf', archive, '-C', folder, '.']);
+    return await use(archive);
+  } finally {
+    await rm(at, { recursive: true, force: true });
+  }
+}
+
+/** Unpacks into the folder, over what is there, as the caller's own. */
+export const unpack = (archive: AsyncIterable<Uint8Array>, folder: string): Promise<void> =>
+  tar(['-xof', '-', '-C', folder], archive);

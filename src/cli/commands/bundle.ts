@@ -1,0 +1,109 @@
+import { relative } from 'node:path';
+import type { Command } from 'commander';
+import type { BundleDetail, BundleMistake, BundleReport, BundleView } from '../../contract/bundle-views.ts';
+import type { Action } from '../action.ts';
+import type { Cli } from '../context.ts';
+import { exit } from '../exit.ts';
+import { bundleStory } from '../output/bundle.ts';
+import { harmless, nothing, table } from '../output/table.ts';
+
+interface Bundles {
+  list(): Promise<readonly BundleView[]>;
+  show(name: string): Promise<BundleDetail>;
+  check(): Promise<BundleReport>;
+}
+
+/** Bundles are files: without a stack they are read here. */
+async function bundlesOf(cli: Cli): Promise<Bundles> {
+  if (cli.remote) return (await cli.client()).bundles;
+  const { findStack } = await cli.stack();
+  if ((await findStack(cli.state)) !== undefined) return (await cli.client()).bundles;
+  const [{ createBundles }, { packageBundlesFolder }, { createKeptBundles }, { readSettings }] = await Promise.all([
+    import('../../config/bundles.ts'),
+    import('../../config/bundle-folders.ts'),
+    import('../../config/bundle-kept.ts'),
+    import('../../config/settings.ts'),
+  ]);
+  const settings = await readSettings(cli.state);
+  return createBundles({
+    folders: [cli.state.bundles, packageBundlesFolder()],
+    providers: Object.keys(settings.providers),
+    outputLimitBytes: settings.output.limitBytes,
+    kept: createKeptBundles(cli.state.goodBundles),
+  });
+}
+
+export function addBundle(program: Command, action: Action): void {
+  const bundle = program
+    .command('bundle')
+    .summary('Recipes of machines')
+    .description('Recipes of machines, as files in bundles/.');
+  bundle
+    .command('list')
+    .summary('List the bundles that can be leased')
+    .action(
+      action({}, async (cli) => {
+        const bundles = await (await bundlesOf(cli)).list();
+        cli.show(bundles, () =>
+          table(
+            ['BUNDLE', 'PROVIDERS', 'STATE', 'SUMMARY'],
+            bundles.map((each) => [each.name, each.providers.join(', ') || nothing, stateOf(each), each.summary ?? '']),
+          ),
+        );
+        if (bundles.some(({ mistakes }) => mistakes.length > 0)) cli.say('  slipway bundle check');
+      }),
+    );
+  bundle
+    .command('show')
+    .summary('Show a bundle with its parameters, steps and limits')
+    .argument('<bundle>')
+    .action(
+      action({}, async (cli, [name]) => {
+        const detail = await (await bundlesOf(cli)).show(name as string);
+        cli.show(detail, () => bundleStory(detail));
+        sayMistakes(cli, detail);
+        if (detail.inForce && detail.part !== true) cli.say(`  slipway lease create --bundle ${detail.name}`);
+        return detail.inForce ? exit.ok : exit.usage;
+      }),
+    );
+  bundle
+    .command('check')
+    .summary('Name every mistake of every bundle')
+    .action(
+      action({}, async (cli) => {
+        const { mistakes, files, filesWithMistakes } = await (await bundlesOf(cli)).check();
+        cli.show({ mistakes, files, filesWithMistakes }, () =>
+          mistakes.length === 0
+            ? `${files} ${files === 1 ? 'bundle is' : 'bundles are'} good.`
+            : mistakes.map((each) => mistakeLine(cli, each)).join('\n'),
+        );
+        if (mistakes.length === 0) return exit.ok;
+        cli.say(
+          `${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'} in ${filesWithMistakes} of ${files} files. The last good versions stay in force.`,
+        );
+        return exit.usage;
+      }),
+    );
+}
+
+function mistakeLine(cli: Cli, { file, line, col, path, message }: BundleMistake): string {
+  const near = relative(cli.io.cwd, file);
+  return `${near.startsWith('..') ? file : near}:${line}:${col}   ${path === '' ? '' : `${path}: `}${harmless(message)}`;
+}
+
+const inForceText = ({ version = '', since }: BundleView): string =>
+  `version ${version}${since === undefined ? '' : ` of ${since}`} is in force`;
+
+function stateOf(bundle: BundleView): string {
+  if (bundle.mistakes.length > 0) return bundle.inForce ? `mistakes; ${inForceText(bundle)}` : 'mistakes';
+  return bundle.part === true ? 'part' : 'good';
+}
+
+/** The file as it stands is not what is leased: said wherever the bundle is shown. */
+function sayMistakes(cli: Cli, bundle: BundleView): void {
+  if (bundle.mistakes.length === 0) return;
+  for (const each of bundle.mistakes) cli.say(mistakeLine(cli, each));
+  cli.say(
+    bundle.inForce ? `Until that is mended ${inForceText(bundle)}.` : 'No version is in force until that is mended.',
+  );
+}

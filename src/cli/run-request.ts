@@ -1,0 +1,143 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { SlipwayClient } from '../client/client.ts';
+import { DomainError } from '../domain/failure.ts';
+import type { LeaseRequest, RequestFile } from '../domain/lease.ts';
+import type { TaskSpec } from '../domain/task.ts';
+import type { Cli } from './context.ts';
+import { spokenBytes } from './output/units.ts';
+import type { FileFlag, NamedValue } from './parse.ts';
+
+/** What a command is run with: the flags that `run` and `task run` have in common. */
+export interface CommandFlags {
+  readonly env?: readonly NamedValue[];
+  readonly secretEnv?: readonly string[];
+  readonly cwd?: string;
+  readonly user?: string;
+  readonly timeout?: number;
+  readonly grace?: number;
+  readonly stdin?: boolean;
+  readonly shell?: string;
+}
+
+/** What a machine is leased with. */
+export interface LeaseFlags {
+  readonly bundle: string;
+  readonly param?: readonly (readonly [string, string])[];
+  readonly file?: readonly FileFlag[];
+  readonly ttl?: number;
+  readonly attempts?: number;
+  readonly acquire?: number;
+  readonly keep?: number;
+  readonly priority?: number;
+  readonly key?: readonly string[];
+  readonly meta?: readonly (readonly [string, string])[];
+}
+
+const isEmpty = (value: object): boolean => Object.keys(value).length === 0;
+
+/** @throws DomainError InvalidRequest when it is not said what to run */
+export function commandOf(words: readonly string[], shell: string | undefined): TaskSpec['command'] {
+  if (shell !== undefined && words.length === 0) return { shell };
+  if (shell === undefined && words.length > 0) return words;
+  throw new DomainError(
+    'InvalidRequest',
+    shell === undefined ? 'There is no command to run.' : 'Both a command and --shell were given.',
+    {
+      hint: "slipway run --bundle hello -- uname -a · or --shell 'a | b'",
+    },
+  );
+}
+
+/** Seals the caller's secrets, uploads its standard input, and answers the task as the API takes it. */
+export async function taskSpecOf(
+  cli: Cli,
+  client: SlipwayClient,
+  leaseId: string,
+  words: readonly string[],
+  flags: CommandFlags,
+  signal: AbortSignal,
+): Promise<TaskSpec> {
+  const command = commandOf(words, flags.shell);
+  const env = Object.fromEntries(
+    (flags.env ?? []).map(({ name, value }) => [name, value ?? ownVariable(cli, name, '--env')]),
+  );
+  const secretEnv: Record<string, string> = {};
+  for (const name of flags.secretEnv ?? []) {
+    await client.leases.putSecret(leaseId, name, Buffer.from(ownVariable(cli, name, '--secret-env')));
+    secretEnv[name] = `lease:${name}`;
+  }
+  const stdin = flags.stdin ? { blob: await uploadStdin(cli, client, signal) } : undefined;
+  return {
+    command,
+    ...(isEmpty(env) ? {} : { env }),
+    ...(isEmpty(secretEnv) ? {} : { secretEnv }),
+    ...(flags.cwd === undefined ? {} : { cwd: flags.cwd }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(stdin ? { stdin } : {}),
+    ...(flags.timeout === undefined ? {} : { limitMs: flags.timeout }),
+    ...(flags.grace === undefined ? {} : { graceMs: flags.grace }),
+  };
+}
+
+function ownVariable(cli: Cli, name: string, flag: string): string {
+  const value = cli.io.env[name];
+  if (value !== undefined) return value;
+  throw new DomainError('InvalidRequest', `${flag} ${name}: there is no such variable in the environment here.`, {
+    hint: `export ${name} first.`,
+  });
+}
+
+/** Into a file first: the blob store wants the digest before the bytes. */
+async function uploadStdin(cli: Cli, client: SlipwayClient, signal: AbortSignal): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-stdin-'));
+  try {
+    const path = join(folder, 'stdin');
+    await pipeline(cli.io.stdin, createWriteStream(path, { mode: 0o600 }), { signal });
+    return (await client.upload(path, signal)).sha256;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** As text: the bundle knows their types. @throws DomainError InvalidRequest for one that is given twice */
+function parametersOf(given: readonly (readonly [string, string])[]): Readonly<Record<string, string>> {
+  const names = given.map(([name]) => name);
+  const twice = names.find((name, n) => names.indexOf(name) !== n);
+  if (twice === undefined) return Object.fromEntries(given);
+  throw new DomainError('InvalidRequest', `--param ${twice} is given twice.`, { hint: 'give each parameter once.' });
+}
+
+/** Uploads the files, and answers the lease as the API takes it. */
+export async function leaseRequestOf(
+  cli: Cli,
+  client: SlipwayClient,
+  leaseId: string,
+  flags: LeaseFlags,
+  signal: AbortSignal,
+): Promise<LeaseRequest> {
+  const files: RequestFile[] = [];
+  for (const { local, ...target } of flags.file ?? []) {
+    const { sha256, bytes } = await client.upload(resolve(cli.io.cwd, local), signal);
+    const path = target.path.endsWith('/') ? `${target.path}${basename(local)}` : target.path;
+    files.push({ blob: sha256, ...target, path });
+    cli.say(`  ${local} uploaded · ${spokenBytes(bytes)} · for ${path}`);
+  }
+  const metadata = Object.fromEntries(flags.meta ?? []);
+  return {
+    leaseId,
+    bundle: flags.bundle,
+    ...(flags.param === undefined ? {} : { parameters: parametersOf(flags.param) }),
+    ...(files.length > 0 ? { files } : {}),
+    ...(flags.ttl === undefined ? {} : { ttlMs: flags.ttl }),
+    ...(flags.attempts === undefined ? {} : { attempts: flags.attempts }),
+    ...(flags.acquire === undefined ? {} : { acquireWithinMs: flags.acquire }),
+    ...(flags.keep === undefined ? {} : { holdOnFailureMs: flags.keep }),
+    ...(flags.key === undefined ? {} : { authorizedKeys: flags.key }),
+    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
+    ...(isEmpty(metadata) ? {} : { metadata }),
+  };
+}

@@ -1,0 +1,190 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { duration } from '../contract/bundle.ts';
+import { name, words } from '../contract/common.ts';
+import { providerSettings } from '../contract/provider-settings.ts';
+import { DomainError } from '../domain/failure.ts';
+import { unknownOwner } from '../domain/owner.ts';
+import { accountMistakes } from './accounts.ts';
+import type { PoolSettings } from '../domain/pool.ts';
+import { stampOf } from './bundle-files.ts';
+import { poolsFile } from './pools.ts';
+import type { StateFolder } from './state-folder.ts';
+import { checkYaml, mistakesFailure } from './yaml-mistakes.ts';
+import type { Checked, Mistake } from './yaml-mistakes.ts';
+
+/** Where an operator keeps a secret. A file's path is absolute here. */
+export type SecretSource =
+  { readonly file: string } | { readonly env: string } | { readonly command: readonly string[] };
+
+/** A provider's own part is checked by the provider. */
+type ProviderSettings = z.output<typeof providerSettings>;
+
+/** What `slipway.yaml` says, defaults filled in. */
+export interface Settings {
+  /** Absolute path of the file, whether it is there or not; relative paths in it start from its folder. */
+  readonly file: string;
+  readonly secrets: Readonly<Record<string, SecretSource>>;
+  /** Files that hold the bearer tokens of owners, by owner; absolute here. */
+  readonly tokens: Readonly<Record<string, { readonly file: string }>>;
+  /** By name; `local` is always there. */
+  readonly providers: Readonly<Record<string, ProviderSettings>>;
+  /** Absent: 4800 where it is free. */
+  readonly api: { readonly port?: number };
+  readonly output: {
+    /** Of one stream of one task. */
+    readonly limitBytes: number;
+    /** Counts from a task's end. */
+    readonly keepDays: number;
+  };
+  readonly sweep: SweepSettings;
+  /** By name. */
+  readonly pools: Readonly<Record<string, PoolSettings>>;
+  /** `hold` while workers of two versions run: what is new in the workflows does not begin yet. */
+  readonly upgrade?: 'hold';
+}
+
+export interface SweepSettings {
+  /** How often each provider's inventory is compared with what we know. */
+  readonly everyMs: number;
+  /** An orphan is what nobody owns on two looks so far apart. */
+  readonly graceMs: number;
+}
+
+const secretSource = z
+  .strictObject({
+    file: z.string().min(1).exactOptional(),
+    env: z.string().min(1).exactOptional(),
+    command: words.exactOptional(),
+  })
+  .superRefine(
+    (source, context) => {
+      const given = Object.keys(source).filter((key) => ['file', 'env', 'command'].includes(key));
+      if (given.length !== 1) context.addIssue('needs one of `file`, `env` and `command`');
+    },
+    { when: ({ value }) => typeof value === 'object' && value !== null },
+  );
+
+/** The schema of `slipway.yaml`. */
+export const settingsFile = z.strictObject({
+  secrets: z.record(name, secretSource).exactOptional(),
+  tokens: z
+    .record(
+      name.refine((owner) => owner !== unknownOwner, 'is the owner of leases that nobody’s token started'),
+      z.strictObject({ file: z.string().min(1) }),
+    )
+    .exactOptional(),
+  providers: z
+    .record(name, providerSettings)
+    .superRefine((providers, context) => {
+      for (const { provider, key, message } of accountMistakes(providers))
+        context.addIssue({ code: 'custom', path: [provider, key], message });
+    })
+    .exactOptional(),
+  api: z.strictObject({ port: z.int().min(1).max(65_535).exactOptional() }).exactOptional(),
+  output: z
+    .strictObject({
+      limitBytes: z.int().min(0).exactOptional(),
+      keepDays: z.number().min(0).max(36_500).exactOptional(),
+    })
+    .exactOptional(),
+  pools: poolsFile.exactOptional(),
+  sweep: z
+    .strictObject({
+      everyMs: duration
+        .pipe(z.int().min(1_000, 'must be at least 1s').max(86_400_000, 'must be at most 1d'))
+        .exactOptional(),
+      graceMs: duration.pipe(z.int().max(3_600_000, 'must be at most 1h')).exactOptional(),
+    })
+    .exactOptional(),
+  upgrade: z.literal('hold').exactOptional(),
+});
+
+type SettingsFile = z.output<typeof settingsFile>;
+
+const defaults = { limitBytes: 1_073_741_824, keepDays: 30 } as const;
+/** Together under two minutes: what a crash has orphaned is found by then. */
+const sweepDefaults: SweepSettings = { everyMs: 60_000, graceMs: 30_000 };
+
+function secretSourceOf(folder: string, source: NonNullable<SettingsFile['secrets']>[string]): SecretSource {
+  if (source.command !== undefined) return { command: source.command };
+  if (source.env !== undefined) return { env: source.env };
+  return { file: pathFrom(folder, source.file ?? '') };
+}
+
+const pathFrom = (folder: string, file: string): string =>
+  file.startsWith('~/') ? join(homedir(), file.slice(2)) : resolve(folder, file);
+
+function settingsOf(file: string, given: SettingsFile): Settings {
+  const folder = dirname(file);
+  const secrets = Object.entries(given.secrets ?? {}).map(([key, source]) => [key, secretSourceOf(folder, source)]);
+  return {
+    file,
+    secrets: Object.fromEntries(secrets) as Settings['secrets'],
+    tokens: Object.fromEntries(
+      Object.entries(given.tokens ?? {}).map(([owner, token]) => [owner, { file: pathFrom(folder, token.file) }]),
+    ),
+    providers: { local: { type: 'local' }, ...given.providers },
+    api: given.api ?? {},
+    output: { ...defaults, ...given.output },
+    sweep: { ...sweepDefaults, ...given.sweep },
+    pools: given.pools ?? {},
+    ...(given.upgrade === undefined ? {} : { upgrade: given.upgrade }),
+  };
+}
+
+interface Held {
+  readonly stamp: string;
+  readonly checked: Checked<Settings>;
+  readonly good: Settings | undefined;
+}
+
+/** One process has few state folders; each file is read again only when it changed. */
+const held = new Map<string, Held>();
+
+async function load(file: string): Promise<Checked<Settings>> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
+      return { ok: true, value: settingsOf(file, {}) };
+    }
+    throw new DomainError('Internal', `${file} cannot be read.`, { hint: 'It must be a file of this user.', cause });
+  }
+  const checked = checkYaml(file, text, settingsFile, {
+    discreet: (path) => path[0] === 'secrets' || path[0] === 'tokens',
+    empty: {},
+  });
+  return checked.ok ? { ok: true, value: settingsOf(file, checked.value) } : checked;
+}
+
+async function current(state: StateFolder): Promise<Held> {
+  const before = held.get(state.config);
+  const stamp = await stampOf([state.config]);
+  if (before?.stamp === stamp) return before;
+  const checked = await load(state.config);
+  const now = { stamp, checked, good: checked.ok ? checked.value : before?.good };
+  held.set(state.config, now);
+  return now;
+}
+
+/**
+ * `slipway.yaml` as it stands now. The file may be missing. While it has mistakes, its last good version in this process
+ * stays in force, so that a slip of the editor fails no running lease.
+ * @throws DomainError InvalidRequest with all mistakes when there was no good version yet
+ */
+export async function readSettings(state: StateFolder): Promise<Settings> {
+  const { checked, good } = await current(state);
+  if (good !== undefined) return good;
+  const mistakes = checked.ok ? [] : checked.mistakes;
+  throw mistakesFailure(`${basename(state.config)} has`, mistakes, `Mend ${state.config}.`);
+}
+
+/** The mistakes of `slipway.yaml` as it stands now, whatever is in force. */
+export async function checkSettings(state: StateFolder): Promise<readonly Mistake[]> {
+  const { checked } = await current(state);
+  return checked.ok ? [] : checked.mistakes;
+}

@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import { debtKinds, leaseEndStates, leaseStates, machineStates } from '../domain/lease.ts';
+import type {
+  Attempt,
+  LeasedBundle,
+  LeaseResult,
+  LeaseQueue,
+  LeaseStatus,
+  LeaseTimes,
+  MachineStatus,
+  TaskStatus,
+  TaskSummary,
+} from '../domain/lease.ts';
+import { reclaimPolicies } from '../domain/reuse.ts';
+import { taskStates } from '../domain/task.ts';
+import {
+  access,
+  answer,
+  command,
+  count,
+  instant,
+  phaseTime,
+  quotaWait,
+  reason,
+  stepFailure,
+  taskResult,
+} from './reports.ts';
+
+const texts = z.record(z.string(), z.string());
+
+export const attempt = answer<Attempt>({
+  machineId: z.string(),
+  provider: z.string(),
+  phase: z.enum(machineStates),
+  reason: reason.exactOptional(),
+  failedStep: stepFailure.exactOptional(),
+  phases: z.array(phaseTime),
+  waiting: quotaWait.exactOptional(),
+});
+const times = answer<LeaseTimes>({
+  requested: instant,
+  ready: instant.exactOptional(),
+  expires: instant.exactOptional(),
+  releasing: instant.exactOptional(),
+  ended: instant.exactOptional(),
+});
+export const taskSummary = answer<TaskSummary>({
+  taskId: z.string(),
+  state: z.enum(taskStates),
+  command,
+  startedAt: instant.exactOptional(),
+  result: taskResult.exactOptional(),
+});
+
+const advanced = z.looseObject({ bytes: count, tail: z.string() });
+export const taskStatus = answer<TaskStatus>({
+  taskId: z.string(),
+  leaseId: z.string(),
+  state: z.enum(taskStates),
+  command,
+  startedAt: instant.exactOptional(),
+  stdout: advanced,
+  stderr: advanced,
+  result: taskResult.exactOptional(),
+});
+
+const bundle = answer<LeasedBundle>({
+  name: z.string(),
+  digest: z.string().exactOptional(),
+  notice: z.string().exactOptional(),
+});
+const statusShape = {
+  leaseId: z.string(),
+  bundle,
+  reason: reason.exactOptional(),
+  attempts: z.array(attempt),
+  times,
+};
+const leaseQueue = answer<LeaseQueue>({
+  pool: z.string(),
+  since: instant,
+  place: z.int().exactOptional(),
+  of: z.int().exactOptional(),
+  estimateMs: z.number().exactOptional(),
+  reason: reason.exactOptional(),
+});
+export const leaseStatus = answer<LeaseStatus>({
+  ...statusShape,
+  state: z.enum(leaseStates),
+  owner: z.string().exactOptional(),
+  queue: leaseQueue.exactOptional(),
+  access: access.exactOptional(),
+  tasks: z.array(taskSummary),
+  parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).exactOptional(),
+  metadata: texts.exactOptional(),
+  refused: z.array(z.string()).exactOptional(),
+});
+export const leaseResult = answer<LeaseResult>({
+  ...statusShape,
+  state: z.enum(leaseEndStates),
+  job: taskResult.exactOptional(),
+});
+
+const debt = z.looseObject({ kind: z.enum(debtKinds), key: z.string(), since: instant });
+const poolOfMachine = z.looseObject({ name: z.string(), uses: count, retiring: z.string().exactOptional() });
+export const machineStatus = answer<MachineStatus>({
+  machineId: z.string(),
+  leaseId: z.string(),
+  pool: poolOfMachine.exactOptional(),
+  provider: z.string(),
+  key: z.string(),
+  phase: z.enum(machineStates),
+  since: instant,
+  deadline: instant.exactOptional(),
+  generation: z.int(),
+  access: access.exactOptional(),
+  phases: z.array(phaseTime),
+  debts: z.array(debt),
+  taint: z.string().exactOptional(),
+  decision: z.looseObject({ do: z.enum(reclaimPolicies), why: z.string(), at: instant }).exactOptional(),
+  reason: reason.exactOptional(),
+  forgotten: z.string().exactOptional(),
+  step: z.looseObject({ index: z.int(), of: z.int(), title: z.string() }).exactOptional(),
+  waiting: quotaWait.exactOptional(),
+  owner: z.string().exactOptional(),
+  quota: z.looseObject({ account: z.string(), cores: count, memoryMb: count }).exactOptional(),
+  facts: texts,
+});

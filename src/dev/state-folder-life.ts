@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createOnce } from '../config/create-once.ts';
+import { createInstallation, type Installation } from '../config/installation.ts';
+import type { StateFolder } from '../config/state-folder.ts';
+import { DomainError } from '../domain/failure.ts';
+
+const formatVersion = '1';
+
+/**
+ * Makes the state folder, or checks the one that is there: 0700, with its token and installation key (0600). What a folder
+ * holds already is never replaced.
+ * @throws DomainError InvalidRequest when the folder is of another format
+ */
+export async function prepareStateFolder(state: StateFolder): Promise<Installation> {
+  await mkdir(state.root, { recursive: true, mode: 0o700 });
+  // mkdir leaves the mode of a folder that was there, and obeys the umask.
+  await chmod(state.root, 0o700);
+  await createOnce(state.version, () => `${formatVersion}\n`);
+  const version = (await readFile(state.version, 'utf8')).trim();
+  if (version !== formatVersion) {
+    throw new DomainError(
+      'InvalidRequest',
+      `The state folder ${state.root} has format ${version}, and this slipway knows ${formatVersion}.`,
+      {
+        hint: 'Use the slipway that made it, or another folder with --state.',
+      },
+    );
+  }
+  // It holds keys: never to be committed with the project that it lies in.
+  await createOnce(join(state.root, '.gitignore'), () => '*\n');
+  for (const folder of [state.run, state.log, state.blobs, state.output, state.sealed, state.local]) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+  await createOnce(state.token, () => `${randomBytes(32).toString('base64url')}\n`);
+  const installation = await createInstallation(state);
+  for (const secret of [state.token, state.installationKey]) await chmod(secret, 0o600);
+  return installation;
+}

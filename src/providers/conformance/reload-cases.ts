@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { DomainError } from '../../domain/failure.ts';
+import { opensshKeyPair } from '../../guest/openssh-key.ts';
+import type { Abilities, CreateSpec, MachineView, Provider, ProviderRef } from '../provider.ts';
+import { destroyed, eventually, seen } from './looks.ts';
+import { markOf, type Keys } from './mark.ts';
+import { limit, newMachineOf, type ConformanceCase, type Subject } from './subject.ts';
+
+/** What the core builds on where a provider says that it can reload or rekey. */
+export const reloadCases: readonly ConformanceCase[] = [
+  {
+    title: 'a verb beyond the seven is there exactly when it is declared',
+    run: async ({ provider }) => {
+      const { reload, rekey } = provider.capabilities();
+      assert.deepEqual([provider.reload !== undefined, provider.rekey !== undefined], [reload, rekey]);
+    },
+  },
+  {
+    title: 'a reloaded machine has its ref and address still, nothing of what was on it, and the new keys',
+    run: (subject) =>
+      withAbility(subject, 'reload', async ({ ref, keys, access }, reload) => {
+        const before = await markOf(subject, access, keys);
+        const next = newKeys();
+        await reload(subject.provider, next, 2);
+        const view = await inGeneration(subject, ref, 2);
+        assert.deepEqual(view.access, access);
+        const after = await markOf(subject, access, next);
+        if (subject.guests) assert.notEqual(after, before);
+        await refusesOld(subject, access, keys);
+      }),
+  },
+  {
+    title: 'a reload that is asked for again, at once or later or of an older generation, changes nothing',
+    run: (subject) =>
+      withAbility(subject, 'reload', async ({ ref, access }, reload) => {
+        const next = newKeys();
+        const other = subject.again();
+        await Promise.all([0, 1, 2, 3].map((n) => reload(n % 2 ? other : subject.provider, next, 3)));
+        await inGeneration(subject, ref, 3);
+        const mark = await markOf(subject, access, next);
+        await reload(subject.provider, next, 3);
+        await reload(other, newKeys(), 2);
+        await inGeneration(subject, ref, 3);
+        assert.equal(await markOf(subject, access, next), mark);
+      }),
+  },
+  {
+    title: 'a machine that is destroyed while it is reloaded is gone in the end',
+    run: (subject) =>
+      withAbility(subject, 'reload', async ({ ref }, reload) => {
+        const reloading = reload(subject.provider, newKeys(), 2).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        await subject.provider.destroy(ref, limit(subject));
+        const error = await reloading;
+        assert.ok(error === undefined || error instanceof DomainError, 'a reload that failed says why');
+        await seen(subject, ref, 'absent');
+        await assert.rejects(
+          reload(subject.provider, newKeys(), 2),
+          (refused) => refused instanceof DomainError && refused.type === 'Gone',
+        );
+      }),
+  },
+  {
+    title: 'a rekeyed machine has the new keys, and all else as it was',
+    run: (subject) =>
+      withAbility(subject, 'rekey', async ({ ref, keys, access }, rekey) => {
+        const mark = await markOf(subject, access, keys);
+        const next = newKeys();
+        await Promise.all([rekey(subject.provider, next, 2), rekey(subject.again(), next, 2)]);
+        assert.deepEqual((await inGeneration(subject, ref, 2)).access, access);
+        assert.equal(await markOf(subject, access, next), mark);
+        await refusesOld(subject, access, keys);
+      }),
+  },
+];
+
+const newKeys = (): Keys => ({
+  host: opensshKeyPair(randomBytes(32), ''),
+  client: opensshKeyPair(randomBytes(32), ''),
+});
+
+type Ask = (provider: Provider, keys: Keys, generation: number) => Promise<void>;
+
+interface Running {
+  readonly ref: ProviderRef;
+  readonly keys: Keys;
+  readonly access: NonNullable<MachineView['access']>;
+}
+
+/** A running machine of known keys, for a provider that has the verb; destroyed in the end. */
+async function withAbility(
+  subject: Subject,
+  verb: keyof Abilities,
+  use: (running: Running, ask: Ask) => Promise<void>,
+): Promise<void> {
+  if (!subject.provider.capabilities()[verb]) return;
+  const { key, tags } = newMachineOf(subject);
+  const keys = newKeys();
+  const specOf = ({ host, client }: Keys): CreateSpec => ({
+    ...subject.spec(tags['slipway-lease']),
+    hostKey: host.privateKey,
+    authorizedKeys: [client.publicKey],
+  });
+  const ref = await subject.provider.create(key, specOf(keys), tags, limit(subject));
+  const { access } = await seen(subject, ref, 'running');
+  assert.ok(access, 'a running machine has a way in');
+  await use({ ref, keys, access }, async (provider, next, generation) => {
+    const ask = provider[verb];
+    assert.ok(ask, `${verb} is declared`);
+    await ask.call(provider, ref, specOf(next), generation, limit(subject));
+  });
+  await destroyed(subject, ref);
+}
+
+const inGeneration = (subject: Subject, ref: ProviderRef, generation: number): Promise<MachineView> =>
+  eventually(subject, async () => {
+    const view = await subject.provider.get(ref, limit(subject));
+    return view.state === 'running' && view.generation === generation ? view : undefined;
+  });
+
+async function refusesOld(subject: Subject, access: Running['access'], keys: Keys): Promise<void> {
+  if (!subject.guests) return;
+  await assert.rejects(
+    markOf(subject, access, keys),
+    (error) => error instanceof DomainError && error.type === 'HostKeyMismatch',
+  );
+}

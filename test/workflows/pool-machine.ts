@@ -1,0 +1,57 @@
+import { randomUUID } from 'node:crypto';
+import {
+  leaseWorkflowId,
+  machineWorkflowId,
+  poolMachineIdOf,
+  poolWorkflowId,
+  providerKey,
+} from '../../src/domain/ids.ts';
+import type { MachineStatus } from '../../src/domain/lease.ts';
+import type { Hold, MachineInput } from '../../src/domain/machine.ts';
+import type { LeaseBench } from '../support/lease-bench.ts';
+import { until } from '../support/until.ts';
+
+export const name = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;
+
+/** Machines of pools, without the pools. @param bench known when the first of them starts */
+export function poolMachines(bench: () => LeaseBench) {
+  /** A pool's machine alone; `holder` stands in for its pool, which hears what it tells. */
+  async function startMachine(pool: string, holder: string, change: Partial<MachineInput> = {}) {
+    const machineId = poolMachineIdOf(pool, 1);
+    const world = bench().world(poolWorkflowId(pool));
+    const input: MachineInput = {
+      machineId,
+      leaseId: '',
+      pool: { name: pool },
+      holder,
+      provider: 'fake',
+      variant: 0,
+      birth: 'run',
+      key: providerKey(machineId, 'run'),
+      plan: world.plan,
+      ttlMs: 60_000,
+      tuning: world.tuning,
+      ...change,
+    };
+    const handle = await bench().client.workflow.start('machine', {
+      taskQueue: bench().taskQueue,
+      workflowId: machineWorkflowId(machineId),
+      args: [input],
+    });
+    const status = (): Promise<MachineStatus> => handle.query<MachineStatus>('status');
+    const inPhase = (phase: MachineStatus['phase']) =>
+      until(`${machineId} is ${phase}`, async () => (await status()).phase === phase);
+    return { world, handle, status, inPhase };
+  }
+
+  /** One that goes on waiting for its own machine, and hears what others tell it. */
+  async function listener(leaseId: string): Promise<Hold> {
+    await bench().lease({ leaseId }, (world) => world.hold('createMachine'));
+    return { leaseId, holder: leaseWorkflowId(leaseId), ttlMs: 60_000 };
+  }
+  const close = async (leaseId: string): Promise<void> => {
+    await bench().client.workflow.getHandle(leaseWorkflowId(leaseId)).signal('cancel', {});
+  };
+
+  return { startMachine, listener, close };
+}

@@ -1,0 +1,4 @@
+import { defaultTuning } from '../../src/domain/tuning.ts';
+import { quotaShapes } from './quota-shapes.ts';
+
+quotaShapes(defaultTuning);

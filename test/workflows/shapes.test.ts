@@ -1,0 +1,4 @@
+import { defaultTuning } from '../../src/domain/tuning.ts';
+import { mainShapes } from './main-shapes.ts';
+
+mainShapes(defaultTuning);

@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+/** Whole lives under every fault, minutes each: `npm run proof`, which CI runs beside `npm test`. */
+const proof = ['test/saga/**/*.test.ts', 'test/chaos/chaos.test.ts', 'test/providers/faults-conformance.test.ts'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      { extends: true, test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: proof } },
+      { extends: true, test: { name: 'proof', include: proof } },
+    ],
+    pool: 'forks',
+    maxWorkers: 2,
+    // Stacks of several files start at one moment: none may take the ports that a user's stack prefers.
+    env: { SLIPWAY_PORTS: 'any' },
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    reporters: ['./test/support/reporter.ts'],
+    globalSetup: ['./test/support/global-setup.ts'],
+  },
+});
