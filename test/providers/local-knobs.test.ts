@@ -49,6 +49,18 @@ describe('the local provider as a cloud', () => {
     expect(await address('c.1')).toBe(await address('d.1'));
   });
 
+  it('gives no address twice, also to machines that are made at once', async () => {
+    open({});
+    const given: string[] = [];
+    for (let round = 0; round < 10; round += 1) {
+      const ids = Array.from({ length: 8 }, (_, n) => `many-${round}-${n}.1`);
+      const made = await Promise.all(ids.map((id) => bench.make(id)));
+      given.push(...made.map(({ access }) => access.address));
+      await Promise.all(made.map(({ ref }) => bench.destroyed(ref)));
+    }
+    expect(new Set(given).size).toBe(given.length);
+  });
+
   it('can have machines that never answer, show a strange host key, or refuse the first logins', async () => {
     open({ refuseLogins: 1 });
     const machine = await bench.make();

@@ -9,8 +9,15 @@ import { layRecord, layTombstone, removeRecord, saveRecord, type MachineRecord }
 import { startSshService, type SshService } from './ssh-service.ts';
 import type { Tier } from './tier.ts';
 
+/** One change at a time: each waits for the one before, whatever came of it. */
+interface Turns {
+  last: Promise<unknown>;
+}
+
 /** What all machines of one process share. */
 export interface Ground {
+  /** Addresses are given one after the other: two at once would read one `nextAddress`, and write it in any order. */
+  readonly addresses: Turns;
   readonly paths: LocalPaths;
   readonly tierOf: (record: MachineRecord) => Tier;
   readonly knobs: () => Knobs;
@@ -19,18 +26,18 @@ export interface Ground {
 }
 
 /** One machine in the hands of this process. */
-export interface Machine {
+export interface Machine extends Turns {
   record: MachineRecord;
   ssh: SshService | undefined;
-  /** One change at a time: each waits for the one before, whatever came of it. */
-  last: Promise<unknown>;
 }
 
-export const newMachine = (record: MachineRecord): Machine => ({ record, ssh: undefined, last: Promise.resolve() });
+export const newTurns = (): Turns => ({ last: Promise.resolve() });
 
-export function inTurn<T>(machine: Machine, change: () => Promise<T>): Promise<T> {
-  const next = machine.last.then(change, change);
-  machine.last = next.catch(() => undefined);
+export const newMachine = (record: MachineRecord): Machine => ({ record, ssh: undefined, ...newTurns() });
+
+export function inTurn<T>(turns: Turns, change: () => Promise<T>): Promise<T> {
+  const next = turns.last.then(change, change);
+  turns.last = next.catch(() => undefined);
   return next;
 }
 
@@ -44,7 +51,7 @@ const bindAgainMs = 200;
 export async function makeMachine(ground: Ground, machine: Machine, taken: ReadonlySet<string>): Promise<void> {
   const { paths } = ground;
   try {
-    await bindFreeAddress(ground, machine, taken);
+    await inTurn(ground.addresses, () => bindFreeAddress(ground, machine, taken));
     await layRecord(paths, machine.record);
     const tier = ground.tierOf(machine.record);
     await tier.make(machine.record);

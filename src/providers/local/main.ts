@@ -7,6 +7,7 @@ import { DomainError } from '../../domain/failure.ts';
 import { buildOnDisk } from '../../host/build.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { openFleet } from './fleet.ts';
+import { newTurns } from './machine.ts';
 import { createGateKeeper } from './gates.ts';
 import { checkHost, findTool, usersOf, type HostCheck } from './host-check.ts';
 import { readKnobs } from './knobs.ts';
@@ -108,7 +109,10 @@ async function main(folder: string): Promise<void> {
     });
   };
   const gates = createGateKeeper(paths.held, knobs);
-  const fleet = await openFleet({ paths, knobs, gates, logger, tierOf: ({ tier }) => byName[tier]() }, newTier);
+  const fleet = await openFleet(
+    { addresses: newTurns(), paths, knobs, gates, logger, tierOf: ({ tier }) => byName[tier]() },
+    newTier,
+  );
   const socket = socketPath(paths);
   rmSync(socket, { force: true });
   const service = await startService({
