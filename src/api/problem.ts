@@ -1,8 +1,7 @@
 import { STATUS_CODES } from 'node:http';
-import { basename } from 'node:path';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
-import type { Mistake } from '../config/yaml-mistakes.ts';
 import type { Issue, Problem } from '../contract/http.ts';
+import { issuesOf } from '../contract/issues.ts';
 import { requestLimitBytes } from '../contract/lease.ts';
 import { DomainError, failureTable } from '../domain/failure.ts';
 import { failureWords } from '../domain/failure-words.ts';
@@ -89,18 +88,4 @@ export function invalid(issues: readonly Issue[], what = 'The request'): DomainE
       details: { issues },
     },
   );
-}
-
-function issuesOf({ details }: DomainError): readonly Issue[] {
-  if (Array.isArray(details?.['issues'])) return details['issues'] as Issue[];
-  const mistakes = details?.['mistakes'];
-  if (!Array.isArray(mistakes)) return [];
-  return mistakes.map(issueOf);
-}
-
-function issueOf(mistake: unknown): Issue {
-  if (typeof mistake === 'string') return { path: '', message: mistake };
-  const { path = '', message, file, line, col } = mistake as Partial<Mistake>;
-  const issue = { path, message: String(message) };
-  return file === undefined ? issue : { ...issue, at: `${basename(file)}:${line}:${col}` };
 }

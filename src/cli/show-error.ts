@@ -1,4 +1,5 @@
 import type { Issue } from '../contract/http.ts';
+import { issuesOf } from '../contract/issues.ts';
 import { DomainError } from '../domain/failure.ts';
 import type { Cli } from './context.ts';
 import { harmless } from './output/table.ts';
@@ -8,20 +9,21 @@ interface ErrorView {
   readonly message: string;
   readonly hint?: string;
   readonly requestId?: string;
-  readonly issues?: readonly unknown[];
+  readonly issues?: readonly Issue[];
 }
 
 /** An error as `--json` tells it. */
 export function errorView(error: unknown): ErrorView {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof DomainError)) return { type: error instanceof Error ? error.name : 'Error', message };
-  const { requestId, issues } = error.details ?? {};
+  const requestId = error.details?.['requestId'];
+  const issues = issuesOf(error);
   return {
     type: error.type,
     message,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(typeof requestId === 'string' ? { requestId } : {}),
-    ...(Array.isArray(issues) ? { issues } : {}),
+    ...(issues.length > 0 ? { issues } : {}),
   };
 }
 
@@ -38,7 +40,7 @@ export function sayError(
   const [head = message] = issues.length > 1 ? message.split(': ', 1) : [message];
   say(`${paint('red', '✗')} ${harmless(head)}${issues.length > 1 ? ':' : ''}`);
   if (issues.length > 1) {
-    for (const { at, path, message: what } of issues as readonly Issue[]) {
+    for (const { at, path, message: what } of issues) {
       say(`    ${harmless(`${at === undefined ? '' : `${at}  `}${path === '' ? '' : `${path}: `}${what}`)}`);
     }
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -9,6 +10,7 @@ import { DomainError } from '../domain/failure.ts';
 import { unknownOwner } from '../domain/owner.ts';
 import { accountMistakes } from './accounts.ts';
 import type { PoolSettings } from '../domain/pool.ts';
+import { replaceFile } from '../host/atomic-file.ts';
 import { stampOf } from './bundle-files.ts';
 import { poolsFile } from './pools.ts';
 import type { StateFolder } from './state-folder.ts';
@@ -137,6 +139,7 @@ function settingsOf(file: string, given: SettingsFile): Settings {
 
 interface Held {
   readonly stamp: string;
+  readonly text: string;
   readonly checked: Checked<Settings>;
   readonly good: Settings | undefined;
 }
@@ -144,16 +147,17 @@ interface Held {
 /** One process has few state folders; each file is read again only when it changed. */
 const held = new Map<string, Held>();
 
-async function load(file: string): Promise<Checked<Settings>> {
-  let text: string;
+/** A file that is not there says nothing. */
+async function textOf(file: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file, 'utf8');
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
-      return { ok: true, value: settingsOf(file, {}) };
-    }
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return '';
     throw new DomainError('Internal', `${file} cannot be read.`, { hint: 'It must be a file of this user.', cause });
   }
+}
+
+function check(file: string, text: string): Checked<Settings> {
   const checked = checkYaml(file, text, settingsFile, {
     discreet: (path) => path[0] === 'secrets' || path[0] === 'tokens',
     empty: {},
@@ -165,26 +169,54 @@ async function current(state: StateFolder): Promise<Held> {
   const before = held.get(state.config);
   const stamp = await stampOf([state.config]);
   if (before?.stamp === stamp) return before;
-  const checked = await load(state.config);
-  const now = { stamp, checked, good: checked.ok ? checked.value : before?.good };
+  const text = await textOf(state.config);
+  const checked = check(state.config, text);
+  const good = checked.ok ? checked.value : (before?.good ?? (await kept(state)));
+  const now = { stamp, text, checked, good };
   held.set(state.config, now);
   return now;
 }
 
+/** What an earlier process kept; a newer slipway may not take it any more. */
+async function kept(state: StateFolder): Promise<Settings | undefined> {
+  if (!existsSync(state.goodSettings)) return undefined;
+  const checked = check(state.config, await textOf(state.goodSettings));
+  return checked.ok ? checked.value : undefined;
+}
+
+/** Keeps the file as it stands when it is good: a process that starts while it has mistakes goes on with that. */
+export async function keepSettings(state: StateFolder): Promise<void> {
+  const { checked, text } = await current(state);
+  if (!checked.ok) return;
+  if (existsSync(state.goodSettings) && (await textOf(state.goodSettings)) === text) return;
+  await replaceFile(state.goodSettings, text);
+}
+
 /**
- * `slipway.yaml` as it stands now. The file may be missing. While it has mistakes, its last good version in this process
- * stays in force, so that a slip of the editor fails no running lease.
+ * `slipway.yaml` as it stands now. The file may be missing. While it has mistakes, its last good version stays in force, so
+ * that a slip of the editor fails no running lease and no process that comes back.
  * @throws DomainError InvalidRequest with all mistakes when there was no good version yet
  */
 export async function readSettings(state: StateFolder): Promise<Settings> {
   const { checked, good } = await current(state);
   if (good !== undefined) return good;
-  const mistakes = checked.ok ? [] : checked.mistakes;
-  throw mistakesFailure(`${basename(state.config)} has`, mistakes, `Mend ${state.config}.`);
+  throw settingsFailure(state, checked.ok ? [] : checked.mistakes);
 }
 
 /** The mistakes of `slipway.yaml` as it stands now, whatever is in force. */
 export async function checkSettings(state: StateFolder): Promise<readonly Mistake[]> {
   const { checked } = await current(state);
   return checked.ok ? [] : checked.mistakes;
+}
+
+const settingsFailure = (state: StateFolder, mistakes: readonly Mistake[]): DomainError =>
+  mistakesFailure(`${basename(state.config)} has`, mistakes, `Mend ${state.config}.`);
+
+/**
+ * For who starts something by hand, and can mend the file.
+ * @throws DomainError InvalidRequest with all mistakes, whatever is in force
+ */
+export async function refuseMistakes(state: StateFolder): Promise<void> {
+  const mistakes = await checkSettings(state);
+  if (mistakes.length > 0) throw settingsFailure(state, mistakes);
 }

@@ -21,6 +21,8 @@ export interface StateFolder {
   readonly fetched: string;
   /** The last good versions of bundles. */
   readonly goodBundles: string;
+  /** The last good version of `slipway.yaml`. */
+  readonly goodSettings: string;
   /** Callers' sealed secrets, by lease. */
   readonly sealed: string;
   /** Faults to inject into providers; what struck lies beside it. Mostly not there. */
@@ -50,6 +52,7 @@ export function stateFolder(root: string): StateFolder {
     output: join(at, 'output'),
     fetched: join(at, 'fetched'),
     goodBundles: join(at, 'good-bundles'),
+    goodSettings: join(at, 'good-settings.yaml'),
     sealed: join(at, 'sealed'),
     faults: join(at, 'faults.json'),
     local: join(at, 'local'),

@@ -44,12 +44,7 @@ export async function launchSupervisor(
         if (message.kind === 'progress') onProgress(message.progress);
         else if (message.kind === 'ready') resolve('ready');
         else if (message.type === 'IdConflict') resolve('held');
-        else
-          failure = new DomainError(
-            message.type,
-            message.message,
-            message.hint === undefined ? {} : { hint: message.hint },
-          );
+        else failure = new DomainError(message.type, message.message, message);
       });
     });
   } finally {

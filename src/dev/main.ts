@@ -49,6 +49,7 @@ try {
     type: failure?.type ?? 'Internal',
     message: failure?.message ?? String(error),
     ...(failure?.hint === undefined ? {} : { hint: failure.hint }),
+    ...(failure?.details === undefined ? {} : { details: failure.details }),
   });
   process.exitCode = 1;
 }

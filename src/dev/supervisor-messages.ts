@@ -1,11 +1,17 @@
-import type { FailureType } from '../domain/failure.ts';
+import type { DomainError, FailureType } from '../domain/failure.ts';
 import type { StackProgress } from './progress.ts';
 
 /** What a detached supervisor tells the process that started it, over Node's channel, until it is ready. */
 export type SupervisorMessage =
   | { readonly kind: 'progress'; readonly progress: StackProgress }
   | { readonly kind: 'ready' }
-  | { readonly kind: 'failed'; readonly type: FailureType; readonly message: string; readonly hint?: string };
+  | {
+      readonly kind: 'failed';
+      readonly type: FailureType;
+      readonly message: string;
+      readonly hint?: string;
+      readonly details?: NonNullable<DomainError['details']>;
+    };
 
 /** The arguments of the detached supervisor: no secrets, everybody can read them. */
 export interface SupervisorArguments {

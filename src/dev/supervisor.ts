@@ -9,6 +9,7 @@ import {
   type StackMode,
   type StackTemporal,
 } from '../config/stack-file.ts';
+import { refuseMistakes } from '../config/settings.ts';
 import type { StateFolder } from '../config/state-folder.ts';
 import { temporalConnection } from '../config/temporal-connection.ts';
 import { DomainError } from '../domain/failure.ts';
@@ -53,7 +54,7 @@ export interface RunningStack {
 export const lockPath = (state: StateFolder): string => join(state.run, 'stack.lock');
 const childrenPath = (state: StateFolder): string => join(state.run, 'children.json');
 
-/** @throws DomainError IdConflict when another supervisor holds the folder */
+/** @throws DomainError IdConflict when another supervisor holds the folder; InvalidRequest when slipway.yaml has mistakes */
 export async function startStack(options: SupervisorOptions): Promise<RunningStack> {
   const { state } = options;
   const installation = await prepareStateFolder(state);
@@ -76,6 +77,7 @@ export async function startStack(options: SupervisorOptions): Promise<RunningSta
   const onAbort = () => hurry();
   options.signal?.addEventListener('abort', onAbort, { once: true });
   try {
+    await refuseMistakes(state);
     await rm(state.stack, { force: true });
     const left = await endLeftovers(childrenPath(state));
     if (left.length > 0)

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { checkSettings, readSettings, type Settings } from '../config/settings.ts';
+import { checkSettings, keepSettings, readSettings, type Settings } from '../config/settings.ts';
 import type { StateFolder } from '../config/state-folder.ts';
 import { mistakeText } from '../config/yaml-mistakes.ts';
 
@@ -19,7 +19,10 @@ export function followSettings(
   const look = async (): Promise<void> => {
     try {
       const settings = await readSettings(state);
-      if (settings !== applied) await apply(settings);
+      if (settings !== applied) {
+        await apply(settings);
+        await keepSettings(state);
+      }
       applied = settings;
       const mistakes = (await checkSettings(state)).map(mistakeText).join('; ');
       if (mistakes !== '' && mistakes !== told) logger.warn(`${mistakes}. The last good settings stay in force.`);

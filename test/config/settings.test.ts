@@ -1,9 +1,9 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { dirname, join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { accountOf, accountsOf } from '../../src/config/accounts.ts';
-import { checkSettings, readSettings } from '../../src/config/settings.ts';
+import { checkSettings, keepSettings, readSettings } from '../../src/config/settings.ts';
 import { stateFolder } from '../../src/config/state-folder.ts';
 import { mistakeText } from '../../src/config/yaml-mistakes.ts';
 import { freshFolder } from '../output/store-kit.ts';
@@ -110,6 +110,23 @@ upgrade: hold
     ]);
     await rm(state.config);
     expect((await readSettings(state)).api).toEqual({});
+  });
+
+  it('with mistakes leaves its last good version in force for a process that starts then, once that was kept', async () => {
+    const { state, write } = await withSettings('api: {port: 1}\nsecrets: {a: {file: x}}');
+    await mkdir(state.root);
+    await keepSettings(state);
+    await write('api: {port: x}');
+    await keepSettings(state);
+    // Another process remembers nothing of this one's.
+    vi.resetModules();
+    const other = await import('../../src/config/settings.ts');
+    expect(await other.readSettings(state)).toMatchObject({
+      api: { port: 1 },
+      secrets: { a: { file: join(dirname(state.config), 'x') } },
+    });
+    expect(await other.checkSettings(state)).toHaveLength(1);
+    await expect(other.refuseMistakes(state)).rejects.toMatchObject({ type: 'InvalidRequest' });
   });
 
   it('is refused with all mistakes at once when it was never good, and shows nothing of what may be a secret', async () => {

@@ -46,6 +46,23 @@ describe('a stack in the foreground', () => {
     expect(await findStack(kit.state)).toBeUndefined();
   });
 
+  test('is refused with all mistakes of slipway.yaml at once, before anything is started', async () => {
+    await writeFile(kit.state.config, 'api: {port: x}\npools: {foo: {bundle: foo, target: 5, ceiling: 2}}\n');
+    const dev = kit.foreground();
+    expect(await dev.over).toBe(1);
+    expect(dev.said()).toBe(
+      'InvalidRequest: slipway.yaml has 2 mistakes: slipway.yaml:1:13 api.port: expected a number, found text; ' +
+        'slipway.yaml:2:36 pools.foo.target: 5 machines are more than the ceiling of 2\n' +
+        `Mend ${kit.state.config}.\n`,
+    );
+    expect(processesOf(kit.state)).toEqual([]);
+    const mistakes = [expect.objectContaining({ line: 1 }), expect.objectContaining({ line: 2 })];
+    await expect(ensureStack(kit.state, { mode: 'background', entries })).rejects.toMatchObject({
+      type: 'InvalidRequest',
+      details: { mistakes },
+    });
+  });
+
   test('is told who holds the folder when it is the second', async () => {
     const first = await kit.foreground().ready();
     const second = kit.foreground();
