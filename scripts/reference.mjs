@@ -90,6 +90,7 @@ function routeText(path, method, route) {
   ]);
   return [
     `## ${method.toUpperCase()} ${path}\n\n${route.summary ?? ''}.\n\n`,
+    route.description ? `${route.description}\n\n` : '',
     table(
       ['parameter', 'in', 'type', 'required', ''],
       (route.parameters ?? []).map(({ name, in: where, schema, required, description = '' }) => [

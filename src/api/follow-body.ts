@@ -12,8 +12,8 @@ export interface FollowFormat {
   readonly contentType: string;
   chunk(chunk: OutputChunk, offsets: Readonly<Record<Stream, number>>): readonly (Uint8Array | string)[];
   beat(offsets: Readonly<Record<Stream, number>>): readonly (Uint8Array | string)[];
-  end(result: unknown): readonly (Uint8Array | string)[];
-  problem(problem: Problem): readonly (Uint8Array | string)[];
+  end(result: unknown, offsets: Readonly<Record<Stream, number>>): readonly (Uint8Array | string)[];
+  problem(problem: Problem, offsets: Readonly<Record<Stream, number>>): readonly (Uint8Array | string)[];
 }
 
 const text = new TextEncoder();
@@ -35,10 +35,14 @@ const event = (name: string, id: string | undefined, data: unknown): readonly st
   `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`,
 ];
 const eventId = ({ stdout, stderr }: Readonly<Record<Stream, number>>): string => `${stdout}-${stderr}`;
+/** Where there is no more to come: a browser asks again after any end. */
+const lastId = (offsets: Readonly<Record<Stream, number>>): string => `${eventId(offsets)}-end`;
+/** What may be there, or may answer, later. */
+const isPassing = ({ status }: Problem): boolean => status === 503;
 
 /**
  * Server-sent events, for browsers. `id` holds both offsets, so that the browser's own reconnect (`Last-Event-ID`) goes on
- * where it was; bytes are base64, because output need not be text.
+ * where it was, and ends where nothing more can come; bytes are base64, because output need not be text.
  */
 export const serverSentEvents: FollowFormat = {
   contentType: 'text/event-stream; charset=utf-8',
@@ -48,14 +52,15 @@ export const serverSentEvents: FollowFormat = {
       base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64'),
     }),
   beat: () => [': alive\n\n'],
-  end: (result) => event('end', undefined, result),
-  problem: (problem) => event('problem', undefined, problem),
+  end: (result, offsets) => event('end', lastId(offsets), result),
+  problem: (problem, offsets) => event('problem', isPassing(problem) ? undefined : lastId(offsets), problem),
 };
 
-/** `Last-Event-ID` of a browser that comes back. */
-export function offsetsOfEventId(id: string | undefined): Record<Stream, number> | undefined {
-  const found = /^(\d{1,15})-(\d{1,15})$/.exec(id ?? '');
-  return found ? { stdout: Number(found[1]), stderr: Number(found[2]) } : undefined;
+/** What the `Last-Event-ID` of a browser that comes back says: where it was, or that it had all. */
+export function resumedFrom(id: string | undefined): Record<Stream, number> | 'over' | undefined {
+  const [, stdout, stderr, end] = /^(\d{1,15})-(\d{1,15})(-end)?$/.exec(id ?? '') ?? [];
+  if (stdout === undefined) return undefined;
+  return end === undefined ? { stdout: Number(stdout), stderr: Number(stderr) } : 'over';
 }
 
 /** The body of a follow: beats while nothing is new, and a problem in place of the end when it goes wrong. */
@@ -83,7 +88,7 @@ export function followBody(
     write(format.beat(offsets));
     for await (const news of followed) {
       if (news.type === 'end') {
-        write(format.end(news.result));
+        write(format.end(news.result, offsets));
         continue;
       }
       silent = false;
@@ -95,7 +100,7 @@ export function followBody(
   };
   void pump()
     .catch((error: unknown) => {
-      if (!body.destroyed) write(format.problem(options.refuse(error)));
+      if (!body.destroyed) write(format.problem(options.refuse(error), offsets));
     })
     .finally(() => {
       clearInterval(beat);

@@ -25,7 +25,7 @@ const owners: Readonly<Record<string, string>> = { [token]: 'tester', 'token-of-
 export const port = 4800;
 
 /** What a fake job does: writes its output, and then says its exit code. */
-export type Job = (write: (stream: 'stdout' | 'stderr', text: string) => Promise<void>) => Promise<number>;
+export type Job = (write: (stream: 'stdout' | 'stderr', text: string | Uint8Array) => Promise<void>) => Promise<number>;
 
 /** The API over real workflows on the tests' server, with activities in memory and real stores in a folder. */
 export async function startApiBench(change: Partial<ApiDeps> = {}) {
@@ -58,7 +58,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
       const writer = await outputs.open(key, 1_000_000_000);
       const at = { stdout: 0, stderr: 0 };
       const exitCode = await job(async (stream, text) => {
-        const bytes = Buffer.from(text);
+        const bytes = typeof text === 'string' ? Buffer.from(text) : text;
         await writer.write(stream, at[stream], bytes);
         at[stream] += bytes.length;
       });

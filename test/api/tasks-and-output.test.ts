@@ -212,22 +212,4 @@ describe('output', () => {
     expect([head.headers.get('content-length'), head.headers.get('etag')]).toEqual(['10', `"${sha256}"`]);
     expect(await (await bench.ask(`/v1/leases/${id}/tasks/job/stderr`)).text()).toBe('');
   });
-
-  it('comes as server-sent events for a browser, which goes on where it was', async () => {
-    const id = freshId();
-    bench.jobs.set(`${id}/job`, async (write) => {
-      await write('stdout', 'hi');
-      return 0;
-    });
-    await put(`/v1/leases/${id}`, { bundle: 'hello', job: { command: ['x'] } });
-    await bench.ask(`/v1/leases/${id}?wait=ended`);
-    const follow = (headers: Record<string, string>) =>
-      bench.ask(`/v1/leases/${id}/tasks/job/follow`, { headers: { accept: 'text/event-stream', ...headers } });
-    const text = await (await follow({})).text();
-    expect(text).toContain(
-      `event: stdout\nid: 2-0\ndata: {"offset":0,"base64":"${Buffer.from('hi').toString('base64')}"}\n\n`,
-    );
-    expect(text).toMatch(/event: end\ndata: \{"taskId":"job"/);
-    expect(await (await follow({ 'last-event-id': '2-0' })).text()).not.toContain('event: stdout');
-  });
 });

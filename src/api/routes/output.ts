@@ -8,7 +8,7 @@ import { streams } from '../../domain/task.ts';
 import type { Stream } from '../../domain/task.ts';
 import type { ApiDeps } from '../deps.ts';
 import { followTask } from '../follow.ts';
-import { followBody, frames, offsetsOfEventId, serverSentEvents } from '../follow-body.ts';
+import { followBody, frames, resumedFrom, serverSentEvents } from '../follow-body.ts';
 import { leavingOf } from '../leaving.ts';
 import { refusalOf } from '../problem.ts';
 import { rangeOf } from '../range.ts';
@@ -59,7 +59,7 @@ export const outputRoutes: Routes = (api, deps, waits) => {
       schema: {
         summary: 'Both streams live, from offsets, then the result',
         description:
-          'Frames: stream u8 (1 stdout, 2 stderr, 0 end, 3 problem), offset u64 BE, length u32 BE, bytes. Server-sent events with Accept: text/event-stream.',
+          'Frames: stream u8 (1 stdout, 2 stderr, 0 end, 3 problem), offset u64 BE, length u32 BE, bytes. With `Accept: text/event-stream` server-sent events: `stdout` and `stderr` with `{"offset", "base64"}` and both offsets as `id`, then `end` with the task result or `problem`. `Last-Event-ID` goes on there, before `out` and `err`; after an end it answers 204. Comments (`: alive`) every 10 s of silence.',
         params: taskParams,
         querystring: followQuery,
         produces: [framesType, 'text/event-stream'],
@@ -69,7 +69,9 @@ export const outputRoutes: Routes = (api, deps, waits) => {
       const { id, task } = request.params;
       const events = (request.headers.accept ?? '').includes('text/event-stream');
       const format = events ? serverSentEvents : frames(framesType);
-      const resumed = events ? offsetsOfEventId(request.headers['last-event-id']?.toString()) : undefined;
+      const resumed = events ? resumedFrom(request.headers['last-event-id']?.toString()) : undefined;
+      // No content: the one answer after which a browser does not ask again.
+      if (resumed === 'over') return reply.status(204).send();
       const from = resumed ?? { stdout: request.query.out ?? 0, stderr: request.query.err ?? 0 };
       const leaving = leavingOf(reply);
       const followed = await followTask(deps, waits, { leaseId: id, taskId: task }, from, leaving);
