@@ -25,12 +25,15 @@ export function leaseDetails(status: LeaseStatus): string {
   const open = ['acquiring', 'ready', 'working', 'held'].includes(status.state);
   return lines(
     `**${status.leaseId}** · bundle ${status.bundle.name} · **${status.state}**`,
+    status.bundle.notice,
+    status.queue &&
+      `waits for pool ${status.queue.pool}${placeOf(status.queue)}${status.queue.reason ? `: ${status.queue.reason.message}` : ''}`,
     status.times.expires && `expires ${status.times.expires}`,
     status.access &&
       `machine ${status.access.machineId}: \`slipway lease ssh ${status.leaseId}\` · ${status.access.user}@${status.access.address} port ${status.access.port} · key ${status.access.fingerprint}`,
     ...status.attempts.map(
       (attempt, n) =>
-        `attempt ${n + 1}: ${attempt.machineId} on ${attempt.provider}, ${attempt.phase}${attempt.reason ? ` (${attempt.reason.message})` : ''}`,
+        `attempt ${n + 1}: ${attempt.machineId} on ${attempt.provider}, ${attempt.phase}${attempt.reason ? ` (${attempt.reason.message})` : ''}${attempt.waiting ? `, waits for account ${attempt.waiting.account}${placeOf(attempt.waiting)}: ${attempt.waiting.why}` : ''}`,
     ),
     ...status.tasks.map(
       (task) => `task ${task.taskId}: ${task.state}${task.result ? `, exit ${task.result.exitCode ?? 'unknown'}` : ''}`,
@@ -83,6 +86,9 @@ export function poolDetails(life: PoolLife, nowMs: number): string {
     ...life.refused.map((text) => `refused: ${text}`),
   );
 }
+
+const placeOf = ({ place, of }: { readonly place?: number; readonly of?: number }): string =>
+  place === undefined ? '' : `, place ${place}${of === undefined ? '' : ` of ${of}`}`;
 
 const timesOf = (phases: readonly PhaseTime[]): string =>
   phases
