@@ -24,6 +24,7 @@ const propertiesOf = (schema) =>
   Object.assign({}, schema.properties, ...(schema.anyOf ?? []).map((each) => each.properties ?? {}));
 
 function typeOf(name, schema) {
+  if (Array.isArray(schema.type)) return schema.type.map((type) => typeOf(name, { type })).join(' or ');
   if (name.endsWith('Ms')) return 'duration';
   if (schema.enum) return schema.enum.map((value) => `\`${value}\``).join(' or ');
   if (schema.const !== undefined) return `\`${schema.const}\``;
