@@ -1,6 +1,9 @@
 #!/bin/sh
 # Makes the two databases, or brings them to the schema of this image.
 set -eu
+# temporal-sql-tool reads it from the environment, so that it never stands in an argument.
+SQL_PASSWORD=$(cat /run/secrets/database_password)
+export SQL_PASSWORD
 schemas=/etc/temporal/schema/postgresql/v12
 
 tool() {

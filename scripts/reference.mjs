@@ -51,7 +51,8 @@ function commandText(command) {
 
 function cliReference() {
   const io = { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough(), env: {}, cwd: '/' };
-  const root = build({ io, loadStack: () => Promise.reject(new Error('none')) }, () => undefined);
+  const none = () => Promise.reject(new Error('none'));
+  const root = build({ io, loadStack: none, loadServe: none }, () => undefined);
   const commands = leaves(root).filter((command) => command.name() !== 'help');
   return [
     `# Commands\n\n${generated}Every command takes \`--help\` (examples first), \`--json\` (the data on standard output, stable), \`--state FOLDER\` (which stack) and \`--debug\` (with an error where it came from). Data goes to standard output, talk to standard error.\n\n`,

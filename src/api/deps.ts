@@ -43,6 +43,8 @@ export interface ApiDeps {
   readonly ownerOf: (token: string) => Promise<string | undefined>;
   /** Port that callers may name in `Host`; that of the socket when absent. */
   readonly port?: number;
+  /** Names beside loopback that callers may use in `Host`, whatever the port; none when absent. */
+  readonly hosts?: () => Promise<readonly string[]>;
   readonly logger: Logger;
   /** Beats of long answers, so that a silent task's follow is not taken for dead; 10 s when absent. */
   readonly beatMs?: number;

@@ -9,22 +9,26 @@ const loopback = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])$/i;
 
 /**
  * A web page from elsewhere must not run commands here, also not by a name that it lets point to this host (DNS
- * rebinding): `Host` has to be loopback with our port, `Origin` absent or ourselves.
+ * rebinding): `Host` has to be loopback with our port, or a name that the operator gave (`api.hosts`; a proxy or a
+ * published port may have another port), `Origin` absent or ourselves.
  * @throws DomainError Forbidden
  */
-export function refuseForeign(request: FastifyRequest, port: number | undefined): void {
+export function refuseForeign(request: FastifyRequest, port: number | undefined, hosts: readonly string[]): void {
   const host = request.headers.host ?? '';
   const at = host.lastIndexOf(':');
-  const name = at > host.lastIndexOf(']') ? host.slice(0, at) : host;
-  const named = at > host.lastIndexOf(']') ? Number(host.slice(at + 1)) : 80;
+  const hasPort = at > host.lastIndexOf(']');
+  const name = (hasPort ? host.slice(0, at) : host).toLowerCase();
   const own = port ?? request.socket.localPort;
-  if (!loopback.test(name) || named !== own) {
+  const isNamed = hosts.includes(name);
+  if (!isNamed && !(loopback.test(name) && (hasPort ? Number(host.slice(at + 1)) : 80) === own)) {
     throw new DomainError('Forbidden', `The Host header ${JSON.stringify(host.slice(0, 100))} is not this API's.`, {
-      hint: `ask for http://127.0.0.1:${own}.`,
+      hint: `ask for http://127.0.0.1:${own}, or name that host under api.hosts of slipway.yaml.`,
     });
   }
   const { origin } = request.headers;
-  if (origin !== undefined && origin !== `http://${host}`) {
+  // Behind a name may stand a proxy that speaks TLS.
+  const ours = [`http://${host}`, ...(isNamed ? [`https://${host}`] : [])];
+  if (origin !== undefined && !ours.includes(origin)) {
     throw new DomainError('Forbidden', `A page of ${origin.slice(0, 100)} may not ask this API.`);
   }
 }

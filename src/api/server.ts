@@ -97,7 +97,7 @@ function guard(api: FastifyInstance, deps: ApiDeps): void {
     reply.header('x-request-id', request.id);
     reply.header('cache-control', 'no-store');
     reply.header('x-content-type-options', 'nosniff');
-    refuseForeign(request, deps.port);
+    refuseForeign(request, deps.port, (await deps.hosts?.()) ?? []);
     if (!openPaths.includes(request.routeOptions.url ?? '')) request.owner = await callerOf(request, deps.ownerOf);
   });
   api.addHook('onResponse', async (request, reply) => {

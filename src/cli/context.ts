@@ -4,6 +4,7 @@ import type { SlipwayClient } from '../client/client.ts';
 import type { FindEndpoint } from '../client/endpoint.ts';
 import type * as stackModule from '../dev/stack.ts';
 import type { Stack } from '../dev/stack.ts';
+import type * as serveModule from '../serve/serve.ts';
 import { DomainError } from '../domain/failure.ts';
 import type { Io } from './io.ts';
 import { paintFor } from './output/style.ts';
@@ -12,9 +13,13 @@ import type { Paint } from './output/style.ts';
 /** The embedded stack, as `src/dev/stack.ts` has it; loaded when it is first needed. */
 export type StackModule = Pick<typeof stackModule, 'findStack' | 'ensureStack' | 'stopStack' | 'runForeground'>;
 
+/** Processes of a deployment; they load Temporal's SDK. */
+export type ServeModule = Pick<typeof serveModule, 'serve' | 'setUp'>;
+
 export interface Program {
   readonly io: Io;
   readonly loadStack: () => Promise<StackModule>;
+  readonly loadServe: () => Promise<ServeModule>;
 }
 
 /** Options that every command has. */
@@ -38,6 +43,7 @@ export interface Cli {
   /** `value` as JSON with `--json`, else the text. */
   show(value: unknown, text: () => string): void;
   stack(): Promise<StackModule>;
+  serve(): Promise<ServeModule>;
   /** Set when the API is not a stack's of this state folder. */
   readonly remote: boolean;
   /** Of the stack that runs. @throws DomainError ProviderUnavailable when none does */
@@ -46,7 +52,7 @@ export interface Cli {
   clientOf(stack: Stack): Promise<SlipwayClient>;
 }
 
-export function createCli({ io, loadStack }: Program, options: CommonOptions): Cli {
+export function createCli({ io, loadStack, loadServe }: Program, options: CommonOptions): Cli {
   const state = findStateFolder(options.state, io.env['SLIPWAY_STATE'], io.cwd);
   const paint = paintFor(io.stderr, io.env);
   const json = options.json === true;
@@ -87,6 +93,7 @@ export function createCli({ io, loadStack }: Program, options: CommonOptions): C
     print,
     show: (value, text) => print(json ? JSON.stringify(value, null, 2) : text()),
     stack: loadStack,
+    serve: loadServe,
     async client() {
       if (url) {
         const { fixedEndpoint } = await import('../client/endpoint.ts');

@@ -84,5 +84,13 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   dev: ['slipway dev', 'slipway dev --background', 'TEMPORAL_ADDRESS=127.0.0.1:7233 slipway dev --temporal'],
   'dev stop': ['slipway dev stop'],
   'dev status': ['slipway dev status', 'slipway dev status --json'],
+  serve: ['slipway serve api', 'slipway serve worker'],
+  'serve api': [
+    'TEMPORAL_ADDRESS=temporal.example:7233 slipway serve api --state /srv/slipway/.slipway',
+    'slipway serve api --listen 0.0.0.0:4800',
+  ],
+  'serve worker': ['TEMPORAL_ADDRESS=temporal.example:7233 slipway serve worker --state /srv/slipway/.slipway'],
+  'serve local': ['slipway serve local --state /srv/slipway/.slipway'],
+  setup: ['TEMPORAL_ADDRESS=temporal.example:7233 slipway setup --state /srv/slipway/.slipway'],
   demo: ['slipway demo'],
 };

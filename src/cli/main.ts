@@ -31,6 +31,7 @@ const code = await runProgram(
       },
     },
     loadStack: () => import('../dev/stack.ts'),
+    loadServe: () => import('../serve/serve.ts'),
   },
   process.argv.slice(2),
 );

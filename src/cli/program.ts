@@ -10,6 +10,7 @@ import { addOperator } from './commands/operator.ts';
 import { addPool } from './commands/pool.ts';
 import { addQuota } from './commands/quota.ts';
 import { addRun } from './commands/run.ts';
+import { addServe } from './commands/serve.ts';
 import { addSweep } from './commands/sweep.ts';
 import { addTask } from './commands/task.ts';
 import { createCli } from './context.ts';
@@ -95,6 +96,7 @@ export function build(program: Program, done: (code: number) => void): Command {
   addQuota(root, action);
   addSweep(root, action);
   addDev(root, action);
+  addServe(root, action);
   addDemo(root, action);
   addCompletion(root, action);
   addHelp(root, action);

@@ -41,7 +41,10 @@ ${failures.join('')}`,
   SLIPWAY_TOKEN_FILE      with it: the file that holds the token
   SLIPWAY_TEMPORAL_CLI    the temporal program that slipway dev starts
   SLIPWAY_PORTS           any: a stack takes free ports, and not 4800, 7233 and 8233 when they are free
-  TEMPORAL_ADDRESS        only with slipway dev --temporal (and Temporal's other variables and profiles)
+  TEMPORAL_ADDRESS        of slipway setup and serve, and of slipway dev with --temporal (and Temporal's other variables and profiles)
+  SLIPWAY_LISTEN          where slipway serve api listens: HOST:PORT
+  SLIPWAY_READY_FILE      of slipway serve: the file that says that it serves
+  SLIPWAY_LOG_LEVEL       of slipway serve and dev: debug, info, warn
   NO_COLOR                set to anything: no colours (none in pipes either)
 
 A value that is secret is never an argument: export it, and name it with --secret-env NAME.

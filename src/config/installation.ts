@@ -31,7 +31,7 @@ export async function readInstallation(state: StateFolder): Promise<Installation
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
     throw new DomainError('NotFound', `The state folder ${state.root} holds no installation key.`, {
-      hint: 'Start a stack with `slipway dev`, or give the right folder with --state.',
+      hint: 'Start a stack with `slipway dev`, prepare a deployment with `slipway setup`, or give the right folder with --state.',
       cause,
     });
   }

@@ -34,7 +34,11 @@ export interface Settings {
   /** By name; `local` is always there. */
   readonly providers: Readonly<Record<string, ProviderSettings>>;
   /** Absent: 4800 where it is free. */
-  readonly api: { readonly port?: number };
+  readonly api: {
+    readonly port?: number;
+    /** Names beside loopback that callers may know the API by, lower case. */
+    readonly hosts: readonly string[];
+  };
   readonly output: {
     /** Of one stream of one task. */
     readonly limitBytes: number;
@@ -69,6 +73,13 @@ const secretSource = z
     { when: ({ value }) => typeof value === 'object' && value !== null },
   );
 
+/** As a `Host` header has it, without its port: a name, an IPv4 address, or an IPv6 one in brackets. */
+const hostName = z
+  .string()
+  .regex(/^([a-z0-9._-]+|\[[0-9a-f:.]+\])$/i, 'is no name of a host (without a port)')
+  .max(253)
+  .transform((name) => name.toLowerCase());
+
 /** The schema of `slipway.yaml`. */
 export const settingsFile = z.strictObject({
   secrets: z.record(name, secretSource).exactOptional(),
@@ -85,7 +96,12 @@ export const settingsFile = z.strictObject({
         context.addIssue({ code: 'custom', path: [provider, key], message });
     })
     .exactOptional(),
-  api: z.strictObject({ port: z.int().min(1).max(65_535).exactOptional() }).exactOptional(),
+  api: z
+    .strictObject({
+      port: z.int().min(1).max(65_535).exactOptional(),
+      hosts: z.array(hostName).max(100).exactOptional(),
+    })
+    .exactOptional(),
   output: z
     .strictObject({
       limitBytes: z.int().min(0).exactOptional(),
@@ -129,7 +145,7 @@ function settingsOf(file: string, given: SettingsFile): Settings {
       Object.entries(given.tokens ?? {}).map(([owner, token]) => [owner, { file: pathFrom(folder, token.file) }]),
     ),
     providers: { local: { type: 'local' }, ...given.providers },
-    api: given.api ?? {},
+    api: { hosts: [], ...given.api },
     output: { ...defaults, ...given.output },
     sweep: { ...sweepDefaults, ...given.sweep },
     pools: given.pools ?? {},

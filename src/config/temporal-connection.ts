@@ -31,9 +31,10 @@ export function foreignTemporal(profile: string): ForeignTemporal {
     });
   }
   const { address, tls, apiKey, metadata } = config.connectionOptions;
-  if (address === undefined) {
-    throw new DomainError('InvalidRequest', 'With --temporal, TEMPORAL_ADDRESS or a profile must name the server.', {
-      hint: 'For example TEMPORAL_ADDRESS=127.0.0.1:7233 slipway dev --temporal',
+  // A variable that is set to nothing names nothing.
+  if (address === undefined || address === '') {
+    throw new DomainError('InvalidRequest', 'TEMPORAL_ADDRESS or a profile must name the Temporal server.', {
+      hint: 'For example TEMPORAL_ADDRESS=127.0.0.1:7233, or TEMPORAL_PROFILE; see `temporal config list`.',
     });
   }
   const options = { address, tls, apiKey, metadata };

@@ -5,7 +5,10 @@ import { freshId, injected, port, startApiBench, token } from './api-bench.ts';
 import type { ApiBench } from './api-bench.ts';
 
 let bench: ApiBench;
-beforeAll(async () => (bench = await startApiBench({ port, blobLimitBytes: 5_000_000 })));
+let hosts: readonly string[] = [];
+beforeAll(
+  async () => (bench = await startApiBench({ port, blobLimitBytes: 5_000_000, hosts: () => Promise.resolve(hosts) })),
+);
 afterAll(() => bench.stop());
 
 const get = async (headers: Record<string, string>) =>
@@ -61,6 +64,24 @@ describe('who may ask', () => {
     for (const origin of ['http://evil.example', 'null', `https://127.0.0.1:${port}`, 'http://127.0.0.1:8080']) {
       expect([origin, await get({ origin })]).toEqual([origin, 403]);
     }
+  });
+
+  it('by a name that the operator gave, whatever the port, also from its own pages over TLS', async () => {
+    hosts = ['slipway.example', '[fd00::1]'];
+    try {
+      for (const host of ['slipway.example', 'Slipway.Example:8443', '[fd00::1]:80', `127.0.0.1:${port}`])
+        expect([host, await get({ host })]).toEqual([host, 200]);
+      for (const host of ['evil.slipway.example', 'slipway.example.evil', 'example', '[fd00::2]:80', '127.0.0.1:1'])
+        expect([host, await get({ host })]).toEqual([host, 403]);
+      const from = (origin: string) => get({ host: 'slipway.example', origin });
+      expect(await from('https://slipway.example')).toBe(200);
+      expect(await from('http://slipway.example')).toBe(200);
+      expect(await from('https://evil.example')).toBe(403);
+      expect(await from(`http://127.0.0.1:${port}`)).toBe(403);
+    } finally {
+      hosts = [];
+    }
+    expect(await get({ host: 'slipway.example' })).toBe(403);
   });
 
   it('anybody, whether the API lives', async () => {

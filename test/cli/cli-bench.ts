@@ -82,6 +82,7 @@ export function start(
         runForeground: noStack,
         ...stack,
       }),
+      loadServe: async () => ({ serve: noStack, setUp: noStack }),
     },
     args,
   );

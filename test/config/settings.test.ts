@@ -24,7 +24,7 @@ describe('slipway.yaml', () => {
       secrets: {},
       tokens: {},
       providers: { local: { type: 'local' } },
-      api: {},
+      api: { hosts: [] },
       output: { limitBytes: 1_073_741_824, keepDays: 30 },
       sweep: { everyMs: 60_000, graceMs: 30_000 },
       pools: {},
@@ -42,7 +42,7 @@ tokens:
   ci: {file: tokens/ci}
 providers:
   fast: {type: local, bootMs: 0}
-api: {port: 4900}
+api: {port: 4900, hosts: [Slipway.Example, '[fd00::1]']}
 output: {keepDays: 1}
 sweep: {everyMs: 2m}
 upgrade: hold
@@ -57,7 +57,7 @@ upgrade: hold
       },
       tokens: { ci: { file: join(folder, 'tokens/ci') } },
       providers: { local: { type: 'local' }, fast: { type: 'local', bootMs: 0 } },
-      api: { port: 4900 },
+      api: { port: 4900, hosts: ['slipway.example', '[fd00::1]'] },
       output: { limitBytes: 1_073_741_824, keepDays: 1 },
       sweep: { everyMs: 120_000, graceMs: 30_000 },
       pools: {},
@@ -109,7 +109,7 @@ upgrade: hold
       'slipway.yaml:1:13 api.port: expected a number, found text',
     ]);
     await rm(state.config);
-    expect((await readSettings(state)).api).toEqual({});
+    expect((await readSettings(state)).api).toEqual({ hosts: [] });
   });
 
   it('with mistakes leaves its last good version in force for a process that starts then, once that was kept', async () => {

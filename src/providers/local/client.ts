@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
@@ -8,8 +8,8 @@ import { readKnobs } from './knobs.ts';
 import { launchLocal } from './launch.ts';
 import { localPaths, type LocalPaths } from './local-paths.ts';
 import { buildOnDisk, isOutdated } from '../../host/build.ts';
-import { isAlive } from '../../host/process-identity.ts';
-import { protocolVersion, type CallName, type Calls, type PidFile } from './protocol.ts';
+import { helloOf, mayLive, readPidFile } from './pid-file.ts';
+import { protocolVersion, type CallName, type Calls } from './protocol.ts';
 import { openWire, WireLost, type Wire } from './wire.ts';
 
 export interface LocalProviderOptions {
@@ -99,7 +99,7 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
 /** No process runs, and none has left a machine: the sweep of a host without machines must not start one each minute. */
 async function isUnused({ pidFile, machines }: LocalPaths): Promise<boolean> {
   const file = await readPidFile(pidFile);
-  return !(file && isAlive(file)) && (await readdir(machines).catch(noneIfMissing)).length === 0;
+  return !(file && mayLive(file)) && (await readdir(machines).catch(noneIfMissing)).length === 0;
 }
 
 function noneIfMissing(error: NodeJS.ErrnoException): never[] {
@@ -128,13 +128,21 @@ async function connectLocal(folder: string, logger: Logger | undefined): Promise
   const deadline = Date.now() + connectWithinMs;
   for (;;) {
     const file = await readPidFile(paths.pidFile);
-    const open = file && isAlive(file) ? await openWire(file.socket).catch(() => undefined) : undefined;
+    const open = file && mayLive(file) ? await openWire(file.socket).catch(() => undefined) : undefined;
     if (open) {
-      const hello = await open
-        .call('hello', { protocol: protocolVersion }, AbortSignal.timeout(connectWithinMs))
-        .catch(() => undefined);
+      const hello = await helloOf(open);
       const ours = buildOnDisk();
-      if (hello?.protocol === protocolVersion && !isOutdated(hello.build, ours)) return open;
+      // A service is brought to another build by who keeps it up.
+      const fits = hello?.protocol === protocolVersion && (file?.served === true || !isOutdated(hello.build, ours));
+      if (fits) return open;
+      if (hello && file?.served === true) {
+        open.close();
+        throw new DomainError(
+          'ProviderUnavailable',
+          `The service of provider local speaks protocol ${hello.protocol}, and this slipway ${protocolVersion}.`,
+          { hint: 'Start `slipway serve local` anew with the same version.' },
+        );
+      }
       if (hello) {
         logger?.info(
           { theirs: [hello.protocol, hello.build?.id], ours: [protocolVersion, ours.id] },
@@ -144,24 +152,21 @@ async function connectLocal(folder: string, logger: Logger | undefined): Promise
         await open.closed;
       }
       open.close();
-    } else if ((await launchLocal(folder)) === 'ready') continue;
+    } else if (file?.served !== true && (await launchLocal(folder)) === 'ready') continue;
     if (Date.now() > deadline) {
       throw new DomainError(
         'ProviderUnavailable',
-        `The process of provider local does not answer (pid ${file?.pid}).`,
+        file?.served === true
+          ? 'The service of provider local does not answer.'
+          : `The process of provider local does not answer (pid ${file?.pid}).`,
         {
-          hint: `See ${paths.log}.`,
+          hint:
+            file?.served === true
+              ? `Start it: slipway serve local. When nobody keeps it up any more, remove ${paths.pidFile}.`
+              : `See ${paths.log}.`,
         },
       );
     }
     await pause(connectAgainMs);
   }
-}
-
-async function readPidFile(path: string): Promise<PidFile | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  return text === '' ? undefined : (JSON.parse(text) as PidFile);
 }

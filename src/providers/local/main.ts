@@ -1,33 +1,7 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { pino } from 'pino';
-import { DomainError } from '../../domain/failure.ts';
-import { buildOnDisk } from '../../host/build.ts';
-import { replaceFile } from '../../host/atomic-file.ts';
-import { openFleet } from './fleet.ts';
-import { newTurns } from './machine.ts';
-import { createGateKeeper } from './gates.ts';
-import { checkHost, findTool, usersOf, type HostCheck } from './host-check.ts';
-import { readKnobs } from './knobs.ts';
-import { localPaths, type LocalPaths } from './local-paths.ts';
-import { takeLock } from '../../host/lock.ts';
-import { createPlainTier } from './plain-tier.ts';
-import { thisProcess } from '../../host/process-identity.ts';
-import { protocolVersion, toWire, type PidFile } from './protocol.ts';
-import { forgetOldTombstones, type TierName } from './record.ts';
-import { buildTemplate, keptCapabilities } from './root-template.ts';
-import { createRootTier, type RootKind } from './root-tier.ts';
-import { startService } from './service.ts';
-import type { Tier } from './tier.ts';
-import { buildUsernsTemplate } from './userns-template.ts';
-
-/** A process of its own, so that machines outlive worker and stack; and no longer than it is of use. */
-const defaultIdleMs = 30_000;
-/** sun_path of a unix socket holds 108 bytes (unix(7)). */
-const longestSocketBytes = 100;
-const scripts = dirname(fileURLToPath(import.meta.url));
+/** A process of its own, so that machines outlive worker and stack. Its argument is the folder; a client starts it. */
+import { writeSync } from 'node:fs';
+import { runLocal } from './process.ts';
+import { toWire } from './protocol.ts';
 
 /** What whoever started us reads on descriptor 3: one line, then the end of the file. */
 function tell(value: { readonly ready: true } | { readonly held: true } | { readonly failure: unknown }): void {
@@ -39,114 +13,20 @@ function tell(value: { readonly ready: true } | { readonly held: true } | { read
   }
 }
 
-/** Beside the machines, or where the path is short enough; there in the folder of the process before us, if it left one. */
-function socketPath(paths: LocalPaths): string {
-  if (Buffer.byteLength(paths.socket) <= longestSocketBytes) return paths.socket;
-  const before = existsSync(paths.pidFile) ? (JSON.parse(readFileSync(paths.pidFile, 'utf8')) as PidFile).socket : '';
-  const left = before === '' ? undefined : lstatSync(dirname(before), { throwIfNoEntry: false });
-  if (left?.isDirectory() && left.uid === process.getuid?.() && (left.mode & 0o077) === 0) return before;
-  const runtime = process.env['XDG_RUNTIME_DIR'] ?? '';
-  return join(mkdtempSync(join(existsSync(runtime) ? runtime : tmpdir(), 'slipway-local-')), 'socket');
-}
-
-function tiers(paths: LocalPaths): Record<TierName, () => Tier> {
-  const made = new Map<TierName, Tier>();
-  const once = (name: TierName, make: () => Tier) => (): Tier => {
-    const tier = made.get(name) ?? make();
-    made.set(name, tier);
-    return tier;
-  };
-  const tool = (name: string): string => {
-    const path = findTool(name);
-    if (path !== undefined) return path;
-    throw new DomainError('ProviderUnavailable', `Provider local found no ${name}.`, { hint: 'Install util-linux.' });
-  };
-  const withRoot = (kind: RootKind): Tier => {
-    const build = kind.name === 'root' ? buildTemplate : buildUsernsTemplate;
-    build(paths.template, [dirname(paths.folder)], scripts);
-    const tools = { nsenter: tool('nsenter'), unshare: tool('unshare'), capabilities: keptCapabilities };
-    return createRootTier(paths, kind, tools, scripts);
-  };
-  return {
-    plain: once('plain', () => createPlainTier(paths)),
-    root: once('root', () => withRoot({ name: 'root', users: [] })),
-    userns: once('userns', () => withRoot({ name: 'userns', users: usersOf() })),
-  };
-}
-
-async function main(folder: string): Promise<void> {
-  const paths = localPaths(folder);
-  for (const each of [folder, paths.machines, paths.tombstones, dirname(paths.pidFile)])
-    mkdirSync(each, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
-  const lock = await takeLock(paths.lock);
-  if (!lock.held) return tell({ held: true });
-
-  const logger = pino(
-    { base: { pid: process.pid }, serializers: { error: pino.stdSerializers.err } },
-    pino.destination({ dest: paths.log, mode: 0o600, sync: true }),
-  );
-  const build = buildOnDisk();
-  const startedAt = new Date().toISOString();
-  const knobs = () => readKnobs(paths.knobs);
-  rmSync(paths.held, { force: true });
-  await forgetOldTombstones(paths);
-
-  const byName = tiers(paths);
-  const checked = new Map<TierName | undefined, HostCheck>();
-  const newTier = (): Tier => {
-    const forced = knobs().tier;
-    // Looking costs as much as a machine does; a host that lacked something is looked at again.
-    const found = checked.get(forced) ?? checkHost(forced);
-    const { tier, summary, items } = found;
-    if (tier) {
-      checked.set(forced, found);
-      return byName[tier]();
-    }
-    const why = items.filter(({ ok }) => !ok).map(({ name, text }) => `${name}: ${text}`);
-    throw new DomainError('ProviderUnavailable', `Provider local: ${summary}. ${why.join('; ')}.`, {
-      hint: 'slipway provider check local',
-    });
-  };
-  const gates = createGateKeeper(paths.held, knobs);
-  const fleet = await openFleet(
-    { addresses: newTurns(), paths, knobs, gates, logger, tierOf: ({ tier }) => byName[tier]() },
-    newTier,
-  );
-  const socket = socketPath(paths);
-  rmSync(socket, { force: true });
-  const service = await startService({
-    socket,
-    startedAt,
-    build,
-    fleet,
-    check: () => checkHost(knobs().tier),
-    idleMs: () => knobs().idleMs ?? defaultIdleMs,
-    logger,
-  });
-  chmodSync(socket, 0o600);
-  const pidFile: PidFile = { ...thisProcess(), startedAt, protocol: protocolVersion, socket };
-  await replaceFile(paths.pidFile, `${JSON.stringify(pidFile)}\n`);
-  logger.info({ protocol: protocolVersion, machines: fleet.size() }, 'ready');
-  tell({ ready: true });
-
-  const asked = new Promise<string>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-  });
-  const why = await Promise.race([service.over, asked]);
-  logger.info({ why }, 'leaving; machines stay');
-  await service.close();
-  await fleet.close();
-  if (socket !== paths.socket) rmSync(dirname(socket), { recursive: true, force: true });
-  rmSync(paths.pidFile, { force: true });
-}
-
 // A client, a channel or a log that is gone is told by an error of its own, never by the death of all machines' SSH.
 process.on('SIGPIPE', () => undefined);
 process.on('SIGHUP', () => undefined);
 process.umask(0o022);
-main(process.argv[2] ?? '').then(
-  () => process.exit(0),
+runLocal({
+  folder: process.argv[2] ?? '',
+  isServed: false,
+  runtimeFolder: process.env['XDG_RUNTIME_DIR'],
+  onReady: () => tell({ ready: true }),
+}).then(
+  (end) => {
+    if (end === 'held') tell({ held: true });
+    process.exit(0);
+  },
   (error: unknown) => {
     tell({ failure: toWire(error) });
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -74,6 +74,8 @@ export interface PidFile {
   readonly startedAt: string;
   readonly protocol: number;
   readonly socket: string;
+  /** It is a service that somebody keeps up (`slipway serve local`): no client starts another in its place. */
+  readonly served?: true;
 }
 
 export function toWire(error: unknown): WireFailure {

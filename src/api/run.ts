@@ -1,0 +1,88 @@
+import { Client, Connection } from '@temporalio/client';
+import type { Logger } from 'pino';
+import { accountsOf } from '../config/accounts.ts';
+import { resolveBundle } from '../config/bundle-resolve.ts';
+import { createKeptBundles } from '../config/bundle-kept.ts';
+import { packageBundlesFolder } from '../config/bundle-folders.ts';
+import { createBundles } from '../config/bundles.ts';
+import { readInstallation } from '../config/installation.ts';
+import { forgetSealedSecrets, sealSecret } from '../config/secrets.ts';
+import { readSettings } from '../config/settings.ts';
+import type { StackTemporal } from '../config/stack-file.ts';
+import type { StateFolder } from '../config/state-folder.ts';
+import { temporalConnection } from '../config/temporal-connection.ts';
+import { ownersByToken } from '../config/tokens.ts';
+import { blobLimitBytes } from '../contract/http.ts';
+import { taskQueue } from '../contract/messages.ts';
+import { DomainError } from '../domain/failure.ts';
+import { createFileBlobStore } from '../output/file-blob-store.ts';
+import { createFetchedStore } from '../output/fetched-store.ts';
+import { createFileOutputStore } from '../output/file-output-store.ts';
+import { createProviders } from '../providers/registry.ts';
+import { checkProviders } from './provider-checks.ts';
+import { createApi } from './server.ts';
+
+export interface ApiOptions {
+  readonly state: StateFolder;
+  readonly temporal: StackTemporal;
+  /** Where to listen; `preferred` is the port of `slipway.yaml`. */
+  readonly listenAt: (preferred: number | undefined) => Promise<{ readonly host: string; readonly port: number }>;
+  readonly logger: Logger;
+  /** It answers there from now on. */
+  readonly onReady: (url: string) => Promise<void>;
+}
+
+/** Answers until SIGTERM or SIGINT. */
+export async function runApi({ state, temporal, listenAt, logger, onReady }: ApiOptions): Promise<void> {
+  const installation = await readInstallation(state);
+  const settings = await readSettings(state);
+  const connection = await Connection.connect(temporalConnection(temporal));
+  const client = new Client({ connection, namespace: temporal.namespace });
+  const providers = createProviders({ state, installation: installation.id, settings, logger });
+  const blobs = createFileBlobStore(state.blobs);
+  const bundles = createBundles({
+    folders: [state.bundles, packageBundlesFolder()],
+    providers: [...providers.keys()],
+    outputLimitBytes: settings.output.limitBytes,
+    kept: createKeptBundles(state.goodBundles, blobs),
+    onKeepFailed: (name, error) => logger.error({ error, bundle: name }, 'a good version could not be kept'),
+  });
+  const api = await createApi({
+    client,
+    taskQueue,
+    outputs: createFileOutputStore(state.output),
+    blobs,
+    fetched: createFetchedStore(state.fetched),
+    blobLimitBytes,
+    bundles,
+    admit: async (request) =>
+      (await resolveBundle(await bundles.get(request.bundle), request, blobs)).plan.bundle.notice,
+    secrets: {
+      seal: (leaseId, name, value) => sealSecret(state, installation.key, leaseId, name, value),
+      forget: (leaseId) => forgetSealedSecrets(state, leaseId),
+    },
+    checkProviders: checkProviders(providers),
+    accounts: async () => accountsOf((await readSettings(state)).providers),
+    providers: [...providers.keys()],
+    hosts: async () => (await readSettings(state)).api.hosts,
+    ownerOf: ownersByToken(state, (problem) => logger.warn(problem)),
+    logger,
+  });
+  const at = await listenAt(settings.api.port);
+  const url = await api.listen(at).catch((cause: Error) => {
+    throw new DomainError('ProviderUnavailable', `The API cannot listen at ${at.host}:${at.port}: ${cause.message}`, {
+      hint: 'Another process may have that port, or the address is none of this computer.',
+      cause,
+    });
+  });
+  const asked = new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  await onReady(url);
+  logger.info({ url }, 'API ready');
+  await asked;
+  await api.close();
+  for (const provider of providers.values()) await provider.close();
+  await connection.close();
+}
