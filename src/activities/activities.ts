@@ -146,11 +146,15 @@ export interface Activities {
     readonly startedAtMs: number;
   }): Promise<TaskResult>;
 
-  /** To or from the guest of a lease; goes on where an earlier attempt stood. */
+  /**
+   * To or from the guest of a lease; goes on where an earlier attempt stood.
+   * @param input.guest given by the lease itself, which nobody else may use any more; else the lease is asked for it
+   */
   moveFile(input: {
     readonly leaseId: string;
     readonly fileId: string;
     readonly order: FileOrder;
+    readonly guest?: GuestRef;
   }): Promise<FileResult>;
   letKeyIn(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;
   takeKeyOut(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;

@@ -18,11 +18,11 @@ interface Beat {
 
 export function transferActivities(deps: Deps): Pick<Activities, 'moveFile' | 'letKeyIn' | 'takeKeyOut'> {
   return {
-    async moveFile({ leaseId, fileId, order }) {
+    async moveFile({ leaseId, fileId, order, guest: given }) {
       let beat: Beat = (Context.current().info.heartbeatDetails as Beat | undefined) ?? {};
       return beating(
         async (signal) => {
-          const guest = guestOf(deps, await guestOfLease(deps, leaseId));
+          const guest = guestOf(deps, given ?? (await guestOfLease(deps, leaseId)));
           const id = `${leaseId}/${fileId}`;
           if ('put' in order) return put(deps, guest, id, order.put, signal);
           return fetchTo(deps, guest, id, order.get.path, beat.stamp, (stamp) => (beat = { stamp }), signal);

@@ -7,6 +7,7 @@ import { DomainError } from '../domain/failure.ts';
 import { fileWorkflowId, keyWorkflowId } from '../domain/ids.ts';
 import { sameBody } from '../domain/same.ts';
 import type { FileOrder, FileResult, FileStatus, KeyGrant } from '../domain/transfer.ts';
+import { collectedAt } from './collected.ts';
 import type { ApiDeps } from './deps.ts';
 import { describeLease } from './lease-view.ts';
 import { domainErrorOf } from './temporal-failure.ts';
@@ -22,7 +23,8 @@ interface Move {
 }
 
 /**
- * One id, one move: the same id with the same order is the same move, also after it has ended.
+ * One id, one move: the same id with the same order is the same move, also after it has ended. From a lease that is over
+ * comes what it collected.
  * @returns how it stands when it has ended, the caller left, or its time is up
  * @throws DomainError as the move failed; NotFound, IdConflict
  */
@@ -35,7 +37,11 @@ export async function moveFile(deps: ApiDeps, move: Move, leaving: AbortSignal):
       hint: `PUT /v1/blobs/${order.put.blob} first.`,
     });
   }
-  await describeLease(client, leaseId);
+  if ('put' in order) await describeLease(client, leaseId);
+  else {
+    const result = await collectedAt(deps, leaseId, order.get.path, workflowId);
+    if (result) return { leaseId, fileId, state: 'moved', result };
+  }
   try {
     await quickly(client, () =>
       client.workflow.start(workflowType.file, {

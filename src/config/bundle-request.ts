@@ -18,12 +18,14 @@ export function requestMistakes(bundle: string, request: LeaseRequest, { maxTtlM
   if (request.holdAfterJobMs !== undefined && request.job === undefined) {
     mistakes.push('holdAfterJobMs is given, but there is no job');
   }
-  const paths = (request.files ?? []).map((file) => file.path);
-  for (const path of new Set(paths.filter((each, n) => paths.indexOf(each) !== n))) {
+  for (const path of repeated((request.files ?? []).map((file) => file.path)))
     mistakes.push(`files has ${path} more than once`);
-  }
+  for (const path of repeated(request.collect ?? [])) mistakes.push(`collect has ${path} more than once`);
   return mistakes;
 }
+
+const repeated = (paths: readonly string[]): ReadonlySet<string> =>
+  new Set(paths.filter((each, n) => paths.indexOf(each) !== n));
 
 /** Digests that the request takes for granted, with where. */
 export function requestedBlobs(request: LeaseRequest): readonly { readonly where: string; readonly sha256: string }[] {

@@ -25,6 +25,7 @@ import {
   stepFailure,
   taskResult,
 } from './reports.ts';
+import { collectedFile } from './transfer.ts';
 
 const texts = z.record(z.string(), z.string());
 
@@ -91,6 +92,7 @@ export const leaseStatus = answer<LeaseStatus>({
   queue: leaseQueue.exactOptional(),
   access: access.exactOptional(),
   tasks: z.array(taskSummary),
+  collected: z.array(collectedFile).exactOptional(),
   parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).exactOptional(),
   metadata: texts.exactOptional(),
   refused: z.array(z.string()).exactOptional(),
@@ -99,6 +101,7 @@ export const leaseResult = answer<LeaseResult>({
   ...statusShape,
   state: z.enum(leaseEndStates),
   job: taskResult.exactOptional(),
+  collected: z.array(collectedFile).exactOptional(),
 });
 
 const debt = z.looseObject({ kind: z.enum(debtKinds), key: z.string(), since: instant });

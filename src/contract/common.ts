@@ -15,6 +15,7 @@ export const guestPath = z
   .string()
   .max(4096)
   .regex(/^(\/|~\/)[^\0]+$/, 'must be absolute on the guest, or start with ~/');
+export const treeHasModes = { path: ['mode'], message: 'goes with a file only: a tree has its own modes' };
 /** A folder on the guest; `/` and `~` too. */
 export const guestFolder = z
   .string()

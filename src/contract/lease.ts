@@ -12,6 +12,7 @@ import {
   sha256Hex,
   unixName,
   word,
+  treeHasModes,
   words,
 } from './common.ts';
 import { parameterValues } from './parameters.ts';
@@ -39,8 +40,13 @@ const requestFile: z.ZodType<RequestFile> = z
     mode: octalMode.exactOptional(),
     owner: unixName.exactOptional(),
     group: unixName.exactOptional(),
+    tree: z.boolean().exactOptional(),
   })
-  .refine((file) => (file.blob === undefined) !== (file.url === undefined), 'needs either blob or url');
+  .refine((file) => (file.blob === undefined) !== (file.url === undefined), 'needs either blob or url')
+  .refine((file) => file.tree !== true || file.mode === undefined, treeHasModes);
+
+/** It travels as a line of its own. */
+const collectedPath = guestFolder.regex(/^[^\r\n]*$/, 'must be one line');
 
 export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
   leaseId: id,
@@ -48,6 +54,7 @@ export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
   parameters: parameterValues.exactOptional(),
   files: z.array(requestFile).max(100).exactOptional(),
   job: taskSpec.exactOptional(),
+  collect: z.array(collectedPath).max(50).exactOptional(),
   acquireWithinMs: durationMs.exactOptional(),
   ttlMs: durationMs.exactOptional(),
   attempts: z.int().min(1).max(10).exactOptional(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { FileOrder, FileResult, FileStatus, KeyGrant } from '../domain/transfer.ts';
-import { guestFolder, guestPath, id, octalMode, sha256Hex, unixName } from './common.ts';
-import { answer } from './reports.ts';
+import type { CollectedFile, FileOrder, FileResult, FileStatus, KeyGrant } from '../domain/transfer.ts';
+import { guestFolder, guestPath, id, octalMode, sha256Hex, treeHasModes, unixName } from './common.ts';
+import { answer, reason } from './reports.ts';
 
 export const fileOrder: z.ZodType<FileOrder> = z.union(
   [
@@ -16,10 +16,7 @@ export const fileOrder: z.ZodType<FileOrder> = z.union(
           parents: z.boolean().exactOptional(),
           tree: z.boolean().exactOptional(),
         })
-        .refine((put) => put.tree !== true || put.mode === undefined, {
-          path: ['mode'],
-          message: 'goes with a file only: a tree has its own modes',
-        }),
+        .refine((put) => put.tree !== true || put.mode === undefined, treeHasModes),
     }),
     z.strictObject({ get: z.strictObject({ path: guestFolder }) }),
   ],
@@ -34,6 +31,10 @@ export const fileResult = answer<FileResult>({
   tree: z.boolean(),
   changed: z.boolean().exactOptional(),
 });
+export const collectedFile: z.ZodType<CollectedFile> = z.union([
+  fileResult,
+  answer<Extract<CollectedFile, { readonly reason: unknown }>>({ path: z.string(), reason }),
+]);
 export const fileStatus = answer<FileStatus>({
   leaseId: z.string(),
   fileId: z.string(),

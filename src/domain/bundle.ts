@@ -10,6 +10,8 @@ export interface RecipeFile {
   readonly owner?: string;
   readonly group?: string;
   readonly parents?: boolean;
+  /** The bytes are a tar archive of a folder. */
+  readonly tree?: boolean;
 }
 
 export interface RecipeCommand {

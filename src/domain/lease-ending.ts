@@ -1,5 +1,6 @@
 import type { Reason } from './failure.ts';
 import { jobTaskId } from './ids.ts';
+import { collectByMs, collectHurried } from './lease-collect.ts';
 import type { LeaseEndState } from './lease.ts';
 import type { LeaseEnding, LeaseLife } from './lease-life.ts';
 import { leaseDeadlineMs, openTasks } from './lease-next.ts';
@@ -8,12 +9,13 @@ import type { TaskResult } from './task.ts';
 
 /** The first reason to end stands; a Temporal cancel is remembered whenever it comes, since it names the close status. */
 export function endLease(
-  life: LeaseLife,
+  before: LeaseLife,
   state: LeaseEndState,
   nowMs: number,
   reason?: Reason,
   byTemporal = false,
 ): LeaseLife {
+  const life = state === 'released' ? before : collectHurried(before, nowMs);
   if (life.ending) return byTemporal ? { ...life, ending: { ...life.ending, byTemporal } } : life;
   // Giving the machine back, when it was held after its failure or has lost the job, does not turn that into a success.
   const failure =
@@ -59,6 +61,9 @@ export function taskOver(
 export function overdue(life: LeaseLife, nowMs: number): LeaseLife {
   const at = leaseDeadlineMs(life);
   if (at === undefined || nowMs < at) return life;
+  if (life.collecting && collectByMs(life) <= nowMs) {
+    return { ...life, collecting: { ...life.collecting, givenUp: true } };
+  }
   if (life.ending) {
     // The tasks had their grace and more: what they did is unknown, and the machine must not wait for them.
     return openTasks(life).reduce(

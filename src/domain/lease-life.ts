@@ -3,11 +3,13 @@ import type { Reason } from './failure.ts';
 import type { Access, Attempt, LeaseEndState, LeaseRequest } from './lease.ts';
 import type { ClaimEvent, LeaseClaim } from './lease-claim.ts';
 import { claimChanged } from './lease-claim-life.ts';
+import { collectStarted, type Collecting } from './lease-collect.ts';
 import { endLease, overdue, taskOver, withTask } from './lease-ending.ts';
 import { machineClosed, machineReported } from './lease-machine.ts';
 import { acceptedTask, shown, usesSealed, type LeaseTask } from './lease-task.ts';
 import type { MachineReport, PoolMachineFacts } from './machine-report.ts';
 import type { TaskResult, TaskSpec } from './task.ts';
+import type { CollectedFile } from './transfer.ts';
 
 /** A lease takes this many tasks: all of them are carried, with their results, in one payload. */
 export const taskLimit = 300;
@@ -54,6 +56,9 @@ export interface LeaseLife {
   /** Machines that pools gave to it and that it does not want: it has another. They are to be given back. */
   readonly strays?: readonly string[];
   readonly tasks: readonly LeaseTask[];
+  /** While the paths of `collect` are fetched. */
+  readonly collecting?: Collecting;
+  readonly collected?: readonly CollectedFile[];
   readonly ending?: LeaseEnding;
   /** The updates that extended it, newest last: update ids do not survive continue-as-new. */
   readonly extendedBy: readonly string[];
@@ -74,6 +79,8 @@ export type LeaseEvent =
   | { readonly type: 'taskEnded'; readonly result: TaskResult }
   | { readonly type: 'taskClosed'; readonly taskId: string; readonly message: string }
   | { readonly type: 'taskTold'; readonly taskId: string; readonly what: 'cancel' | 'lost' }
+  | { readonly type: 'collectStarted' }
+  | { readonly type: 'collected'; readonly files: readonly CollectedFile[] }
   | { readonly type: 'releaseAsked' }
   | { readonly type: 'strayReleased'; readonly machineId: string }
   | { readonly type: 'extensionTold'; readonly untilMs: number }
@@ -145,6 +152,12 @@ export function applyLease(life: LeaseLife, event: LeaseEvent, nowMs: number): L
       return taskOver(life, event.taskId, undefined, nowMs, event.message);
     case 'taskTold':
       return withTask(life, event.taskId, (task) => ({ ...task, asked: event.what }));
+    case 'collectStarted':
+      return collectStarted(life, nowMs);
+    case 'collected': {
+      const { collecting: _over, ...rest } = life;
+      return { ...rest, collected: event.files };
+    }
     case 'releaseAsked':
       return life.machine ? { ...life, machine: { ...life.machine, releaseAsked: true } } : life;
     case 'strayReleased':

@@ -2,6 +2,7 @@ import { jobTaskId, machineIdOf } from './ids.ts';
 import { isOutstanding, queueOf } from './lease-claim.ts';
 import type { LeaseResult, LeaseState, LeaseStatus, LeaseTimes, TaskSummary } from './lease.ts';
 import { attemptsSpent } from './lease-attempts.ts';
+import { collectByMs, collectedOf, jobHasEnded, mayCollect } from './lease-collect.ts';
 import type { LeaseLife } from './lease-life.ts';
 import type { LeaseTask } from './lease-task.ts';
 import { defaultGraceMs } from './task.ts';
@@ -15,13 +16,18 @@ export const openTasks = (life: LeaseLife): readonly LeaseTask[] => life.tasks.f
 /** The one instant at which a lease must act by itself. */
 export function leaseDeadlineMs(life: LeaseLife): number | undefined {
   if (life.ending) {
-    const open = openTasks(life);
-    if (open.length === 0) return undefined;
-    const graceMs = Math.max(...open.map((task) => task.spec.graceMs ?? defaultGraceMs));
-    return life.ending.sinceMs + graceMs + taskEndPatienceMs;
+    const at = Math.min(tasksEndByMs(life, life.ending.sinceMs), collectByMs(life));
+    return at === Infinity ? undefined : at;
   }
   if (life.readyMs === undefined) return life.machine?.phase === 'held' ? undefined : life.acquireByMs;
-  return Math.min(life.expiresMs ?? Infinity, life.heldUntilMs ?? Infinity);
+  return Math.min(life.expiresMs ?? Infinity, life.heldUntilMs ?? Infinity, collectByMs(life));
+}
+
+/** When the open tasks of an ending lease are given up. */
+function tasksEndByMs(life: LeaseLife, sinceMs: number): number {
+  const open = openTasks(life);
+  if (open.length === 0) return Infinity;
+  return sinceMs + Math.max(...open.map((task) => task.spec.graceMs ?? defaultGraceMs)) + taskEndPatienceMs;
 }
 
 /** What the lease does next; undefined: wait for news. Pure. */
@@ -33,6 +39,7 @@ export type LeaseAction =
   | { readonly do: 'startMachine'; readonly machineId: string; readonly last: boolean }
   | { readonly do: 'startTask'; readonly task: LeaseTask }
   | { readonly do: 'tellTask'; readonly taskId: string; readonly what: 'cancel' | 'lost' }
+  | { readonly do: 'collect' }
   | { readonly do: 'releaseMachine'; readonly machineId: string }
   | { readonly do: 'releaseStray'; readonly machineId: string }
   | { readonly do: 'extendMachine'; readonly machineId: string; readonly untilMs: number }
@@ -49,6 +56,8 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
     if (untold) return { do: 'tellTask', taskId: untold.taskId, what };
     if (openTasks(life).length > 0) return undefined;
     if (life.claim && isOutstanding(life)) return { do: 'withdraw', attempt: life.claim.attempt };
+    if (life.collecting) return undefined;
+    if (mayCollect(life)) return { do: 'collect' };
     // One that was granted and has not come yet is its pool's to take back.
     const had = alive && machine.phase !== 'asked';
     if (had && !machine.releaseAsked) return { do: 'releaseMachine', machineId: machine.machineId };
@@ -64,6 +73,7 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
     }
     return { do: 'startMachine', machineId: machineIdOf(life.request.leaseId, attempt), last };
   }
+  if (jobHasEnded(life) && mayCollect(life)) return { do: 'collect' };
   const { expiresMs } = life;
   if (life.extendedBy.length > 0 && expiresMs !== undefined && machine.toldMs !== expiresMs) {
     return { do: 'extendMachine', machineId: machine.machineId, untilMs: expiresMs };
@@ -109,6 +119,7 @@ export function leaseStatusOf(life: LeaseLife): LeaseStatus {
   const reason = life.ending?.reason;
   const queue = life.ending ? undefined : queueOf(life);
   const access = life.machine?.phase === 'ended' ? undefined : life.machine?.access;
+  const collected = collectedOf(life);
   return {
     leaseId: life.request.leaseId,
     state: leaseStateOf(life),
@@ -120,6 +131,7 @@ export function leaseStatusOf(life: LeaseLife): LeaseStatus {
     times: leaseTimesOf(life),
     ...(access ? { access } : {}),
     tasks: life.tasks.map(taskSummary),
+    ...(collected ? { collected } : {}),
     ...(life.request.parameters ? { parameters: life.request.parameters } : {}),
     ...(life.request.metadata ? { metadata: life.request.metadata } : {}),
     ...(life.refused.length > 0 ? { refused: life.refused } : {}),
@@ -130,6 +142,7 @@ export function leaseStatusOf(life: LeaseLife): LeaseStatus {
 export function leaseResultOf(life: LeaseLife): LeaseResult {
   const job = life.request.job ? life.tasks.find((task) => task.taskId === jobTaskId)?.result : undefined;
   const reason = life.ending?.reason;
+  const collected = collectedOf(life);
   return {
     leaseId: life.request.leaseId,
     state: life.ending?.state ?? 'failed',
@@ -138,5 +151,6 @@ export function leaseResultOf(life: LeaseLife): LeaseResult {
     attempts: life.attempts,
     times: leaseTimesOf(life),
     ...(job ? { job } : {}),
+    ...(collected ? { collected } : {}),
   };
 }

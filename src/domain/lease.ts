@@ -2,6 +2,7 @@ import type { Reason } from './failure.ts';
 import type { ReclaimPolicy } from './reuse.ts';
 import type { ParameterValues } from './parameters.ts';
 import type { TaskResult, TaskSpec, TaskState } from './task.ts';
+import type { CollectedFile } from './transfer.ts';
 
 /** A file that the caller brings, installed before ready. */
 export interface RequestFile {
@@ -12,6 +13,8 @@ export interface RequestFile {
   readonly mode?: string;
   readonly owner?: string;
   readonly group?: string;
+  /** The bytes are a tar archive: its tree takes the path, over what is there. */
+  readonly tree?: boolean;
 }
 
 /** The input of the workflow `lease`, as a caller writes it (≤ 64 KiB). */
@@ -22,6 +25,8 @@ export interface LeaseRequest {
   readonly parameters?: ParameterValues;
   readonly files?: readonly RequestFile[];
   readonly job?: TaskSpec;
+  /** Files and folders of the machine that are fetched when the job has ended, however it did; without a job, at the end. */
+  readonly collect?: readonly string[];
   /** Bounds the lease until ready, queue and all attempts included. */
   readonly acquireWithinMs?: number;
   /** Counts from ready. */
@@ -171,6 +176,8 @@ export interface LeaseStatus {
   readonly times: LeaseTimes;
   readonly access?: Access;
   readonly tasks: readonly TaskSummary[];
+  /** What became of each path of `collect`, in its order; there once all are done. */
+  readonly collected?: readonly CollectedFile[];
   readonly parameters?: ParameterValues;
   readonly metadata?: Readonly<Record<string, string>>;
   /** Messages that were refused at the door, newest last, at most five. */
@@ -186,6 +193,8 @@ export interface LeaseResult {
   readonly attempts: readonly Attempt[];
   readonly times: LeaseTimes;
   readonly job?: TaskResult;
+  /** As in `LeaseStatus`. */
+  readonly collected?: readonly CollectedFile[];
 }
 
 /** `machine`: a machine at the provider, by its key; `quota`: a part of an account, by the account's name. */

@@ -1,3 +1,5 @@
+import type { Reason } from './failure.ts';
+
 /** A file, or a folder as a tar archive, on its way to the machine of a lease (`put`) or from it (`get`). */
 export type FileOrder = { readonly put: PutOrder } | { readonly get: { readonly path: string } };
 
@@ -27,6 +29,9 @@ export interface FileResult {
   /** A file of a folder changed while it was read. */
   readonly changed?: boolean;
 }
+
+/** What became of a path that a lease collects: what was fetched, or why it was not. */
+export type CollectedFile = FileResult | { readonly path: string; readonly reason: Reason };
 
 /** How a move stands. */
 export interface FileStatus {

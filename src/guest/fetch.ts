@@ -116,7 +116,7 @@ function failed(shell: GuestShell, path: string, [code = 'other', ...rest]: read
 }
 
 const hints: Readonly<Record<string, string>> = {
-  nofile: 'slipway task run LEASE -- ls -l shows what there is.',
+  nofile: 'ls -l on the machine shows what there is.',
   denied: 'Fetch as a login user with sudo, or copy it where the login user may read it first.',
   kind: 'Only files and folders are fetched; devices, sockets and pipes have no end.',
 };

@@ -38,6 +38,11 @@ export function leaseDetails(status: LeaseStatus): string {
     ...status.tasks.map(
       (task) => `task ${task.taskId}: ${task.state}${task.result ? `, exit ${task.result.exitCode ?? 'unknown'}` : ''}`,
     ),
+    ...(status.collected ?? []).map((file) =>
+      'reason' in file
+        ? `not collected: ${file.path} (${file.reason.message})`
+        : `collected: ${file.path}, ${file.bytes} B`,
+    ),
     status.reason && `${status.reason.type}: ${status.reason.message}`,
     open && 'signals: `cancel` with `{"reason": "…"}` · `markReady` with `{"result": 0}` · update `release` with `{}`',
     ...(status.refused ?? []).map((text) => `refused: ${text}`),

@@ -21,6 +21,7 @@ import { attributesOf } from '../contract/attributes.ts';
 import { abandonedChild, watchClosed } from './children.ts';
 import { failureOf, reasonOf } from './failures.ts';
 import { openClaims } from './lease-claims.ts';
+import { openCollect } from './lease-collect.ts';
 import { guestRefOf } from './lease-guest.ts';
 import { openLeaseDesk, type LeaseDesk } from './lease-desk.ts';
 import type { machine, MachineEnd } from './machine.ts';
@@ -37,14 +38,17 @@ export async function lease(input: unknown): Promise<LeaseResult> {
     }
     const watching = watchCarried(desk);
     const claims = openClaims(desk);
+    const collect = openCollect(desk);
     for (;;) {
       desk.drain();
       claims.follow();
+      collect.follow();
       await passOnMarkReady(desk);
       const action = nextLeaseAction(desk.life);
       if (action?.do === 'finish') break;
-      if (action) await perform(desk, claims, action);
-      else if (desk.long() && claims.isQuiet() && (await desk.settled())) {
+      if (action?.do === 'collect') collect.begin();
+      else if (action) await perform(desk, claims, action);
+      else if (desk.long() && claims.isQuiet() && collect.isQuiet() && (await desk.settled())) {
         watching.cancel();
         claims.stop();
         // Thrown: it must stand outside any try.
@@ -77,7 +81,11 @@ async function forgetSecrets(desk: LeaseDesk): Promise<void> {
   }
 }
 
-async function perform(desk: LeaseDesk, claims: ReturnType<typeof openClaims>, action: LeaseAction): Promise<void> {
+async function perform(
+  desk: LeaseDesk,
+  claims: ReturnType<typeof openClaims>,
+  action: Exclude<LeaseAction, { readonly do: 'collect' }>,
+): Promise<void> {
   switch (action.do) {
     case 'resolve':
       return resolve(desk);

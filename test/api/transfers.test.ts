@@ -49,6 +49,43 @@ describe('a file', () => {
     expect((await bench.ask(`/v1/files/${'0'.repeat(64)}`)).status).toBe(404);
   });
 
+  it('that a lease collected is served when its machine is gone, and of the rest it is said why not', async () => {
+    const kept = { path: '~/report', bytes: 3, sha256: 'a'.repeat(64), tree: false };
+    bench.world.files.set('~/report', kept);
+    const id = freshId();
+    const job = { command: ['true'] };
+    await ask('PUT', `/v1/leases/${id}`, { bundle: 'hello', job, collect: ['~/report', '~/none'] });
+    const ended = await ask('GET', `/v1/leases/${id}?wait=ended`);
+    expect(ended.body['collected']).toMatchObject([kept, { path: '~/none', reason: { type: 'NotFound' } }]);
+    const get = (path: string) => ask('PUT', `/v1/leases/${id}/files/f`, { get: { path } });
+    expect(await get('~/report')).toMatchObject({ status: 200, body: { state: 'moved', result: kept } });
+    expect(await get('~/none')).toMatchObject({
+      status: 404,
+      body: { detail: `Lease ${id} could not collect ~/none: there is no ~/none` },
+    });
+    expect(await get('/etc/motd')).toMatchObject({
+      status: 410,
+      body: {
+        detail: `Lease ${id} is released, and /etc/motd is not among what it collected.`,
+        hint: expect.stringContaining('~/report, ~/none') as string,
+      },
+    });
+  });
+
+  it('that was moved before its lease ended stays what it was under its id', async () => {
+    bench.world.files.set('~/twice', { path: '~/twice', bytes: 1, sha256: 'b'.repeat(64), tree: false });
+    const id = freshId();
+    await ask('PUT', `/v1/leases/${id}`, { bundle: 'hello', collect: ['~/twice'] });
+    await ask('GET', `/v1/leases/${id}?wait=ready`);
+    const get = (file: string) => ask('PUT', `/v1/leases/${id}/files/${file}`, { get: { path: '~/twice' } });
+    expect(await get('early')).toMatchObject({ body: { result: { sha256: 'b'.repeat(64) } } });
+    bench.world.files.set('~/twice', { path: '~/twice', bytes: 1, sha256: 'c'.repeat(64), tree: false });
+    await ask('POST', `/v1/leases/${id}/release`);
+    await ask('GET', `/v1/leases/${id}?wait=ended`);
+    expect(await get('early')).toMatchObject({ body: { result: { sha256: 'b'.repeat(64) } } });
+    expect(await get('late')).toMatchObject({ body: { result: { sha256: 'c'.repeat(64) } } });
+  });
+
   it('fails as the guest says, and names every mistake of its order', async () => {
     expect(await ask('PUT', `/v1/leases/${lease}/files/c`, { get: { path: '/nowhere' } })).toMatchObject({
       status: 404,

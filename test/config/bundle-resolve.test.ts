@@ -243,10 +243,11 @@ resetLeaves: [/data]
         { blob: sha256('there'), path: '/b' },
         { blob: sha256('there'), path: '/b' },
       ],
+      collect: ['~/out', '/x', '~/out'],
     });
     await expect(asking).rejects.toMatchObject({
       type: 'InvalidRequest',
-      message: `Lease l: ttlMs is 2h, but bundle \`web\` allows 1h 30m (lease.maxTtlMs); holdAfterJobMs is given, but there is no job; files has /b more than once; file /a: there is no blob ${missing}; upload it first (PUT /v1/blobs/${missing}).`,
+      message: `Lease l: ttlMs is 2h, but bundle \`web\` allows 1h 30m (lease.maxTtlMs); holdAfterJobMs is given, but there is no job; files has /b more than once; collect has ~/out more than once; file /a: there is no blob ${missing}; upload it first (PUT /v1/blobs/${missing}).`,
     });
     await expect(resolve({ job: { command: ['x'], stdin: { blob: missing } } })).rejects.toThrow(
       'job.stdin: there is no blob',

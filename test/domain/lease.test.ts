@@ -21,6 +21,8 @@ import { fakeResult } from '../support/fake-result.ts';
 const plan = fakePlan({ variants: ['one', 'two'], attempts: 3 });
 const request: LeaseRequest = { leaseId: 'web', bundle: 'hello' };
 const jobRequest: LeaseRequest = { ...request, job: { command: ['true'] } };
+const collecting: LeaseRequest = { ...jobRequest, collect: ['~/out'] };
+const access = { machineId: 'web.1', address: '::1', port: 22, user: 'root', hostKey: 'k', fingerprint: 'f' };
 const never: Reason = { type: 'GuestNeverReady', message: 'never' };
 const report = (
   machineId: string,
@@ -31,6 +33,7 @@ const report = (
   key: 'k',
   state,
   phases: [],
+  ...(state === 'ready' ? { access } : {}),
   ...rest,
 });
 const says = (machineId: string, state: MachineReport['state'], rest: Partial<MachineReport> = {}): LeaseEvent => ({
@@ -93,6 +96,8 @@ const anEvent: fc.Arbitrary<LeaseEvent> = fc.oneof(
     { type: 'taskClosed', taskId: 'a', message: 'closed' },
     { type: 'taskClosed', taskId: 'job', message: 'closed' },
     { type: 'taskTold', taskId: 'job', what: 'cancel' },
+    { type: 'collectStarted' },
+    { type: 'collected', files: [{ path: '~/out', reason: never }] },
     { type: 'releaseAsked' },
     { type: 'extensionTold', untilMs: 5 },
     { type: 'extended', untilMs: 50_000_000, updateId: 'u' },
@@ -131,6 +136,7 @@ class World {
   claim: { attempt: number; state: 'asked' | 'queued' | 'granted' } | undefined;
   private granted = 0;
   readonly running = new Map<string, 'running' | 'cancelled' | 'lost'>();
+  collecting = false;
   finished = false;
 
   private readonly resolved: LeaseEvent;
@@ -180,7 +186,13 @@ class World {
             this.running.set(action.taskId, action.what === 'lost' ? 'lost' : 'cancelled');
           else this.apply({ type: 'taskClosed', taskId: action.taskId, message: 'closed' });
           break;
+        case 'collect':
+          expect(this.collecting).toBe(false);
+          this.apply({ type: 'collectStarted' });
+          this.collecting = true;
+          break;
         case 'releaseMachine':
+          expect(this.collecting).toBe(false);
           this.apply({ type: 'releaseAsked' });
           if (this.machine?.id === action.machineId) this.machine.released = true;
           else this.apply({ type: 'machineClosed', machineId: action.machineId, reason: never });
@@ -194,6 +206,7 @@ class World {
         case 'finish':
           // Tasks were over first, and the machine has heard of its release or has ended.
           expect(openTasks(this.life)).toEqual([]);
+          expect(this.collecting).toBe(false);
           expect(this.life.ending).toBeDefined();
           if (this.life.machine && !['ended', 'asked'].includes(this.life.machine.phase))
             expect(this.life.machine.accepted).toBe(true);
@@ -296,6 +309,11 @@ class World {
         );
       }
     }
+    if (this.collecting)
+      options.push(() => {
+        this.collecting = false;
+        this.apply({ type: 'collected', files: [{ path: '~/out', reason: never }] });
+      });
     for (const [taskId, state] of this.running) {
       options.push(() => {
         this.running.delete(taskId);
@@ -327,17 +345,23 @@ class World {
 describe('a lease', () => {
   test('keeps its promises over any sequence of events', () => {
     fc.assert(
-      fc.property(fc.constantFrom(request, jobRequest), fc.array(anEvent, { maxLength: 40 }), (of, story) => {
-        let life = bornLease(of, 0);
-        story.forEach((event, n) => {
-          // The loop starts a machine only where it decided so.
-          if (event.type === 'machineStarted' && nextLeaseAction(life)?.do !== 'startMachine') return;
-          if (event.type === 'claimAsked' && nextLeaseAction(life)?.do !== 'claim') return;
-          const next = applyLease(life, event, (n + 1) * 1_000);
-          hold(life, next);
-          life = next;
-        });
-      }),
+      fc.property(
+        fc.constantFrom(request, jobRequest, collecting),
+        fc.array(anEvent, { maxLength: 40 }),
+        (of, story) => {
+          let life = bornLease(of, 0);
+          story.forEach((event, n) => {
+            // The loop starts a machine only where it decided so.
+            if (event.type === 'machineStarted' && nextLeaseAction(life)?.do !== 'startMachine') return;
+            if (event.type === 'claimAsked' && nextLeaseAction(life)?.do !== 'claim') return;
+            if (event.type === 'collectStarted' && nextLeaseAction(life)?.do !== 'collect') return;
+            if (event.type === 'collected' && !life.collecting) return;
+            const next = applyLease(life, event, (n + 1) * 1_000);
+            hold(life, next);
+            life = next;
+          });
+        },
+      ),
       { numRuns: 1_000 },
     );
   });
@@ -348,6 +372,8 @@ describe('a lease', () => {
       jobRequest,
       { ...jobRequest, holdAfterJobMs: 5_000, holdOnFailureMs: 9_000 },
       { ...request, acquireWithinMs: 20_000, ttlMs: 60_000, attempts: 2 },
+      { ...collecting, holdOnFailureMs: 9_000 },
+      { ...request, collect: ['~/out'] },
     ];
     const ends = new Set<string>();
     const choosing = fc.array(fc.nat(1_000), { maxLength: 30 });

@@ -4,6 +4,7 @@ import { textParts, type Reason } from '../../domain/failure.ts';
 import type { Attempt, PhaseTime, TaskSummary } from '../../domain/lease.ts';
 import { shownWord } from '../../domain/shell-word.ts';
 import type { TaskResult, TaskSpec } from '../../domain/task.ts';
+import type { CollectedFile } from '../../domain/transfer.ts';
 import { spokenQueue } from './pool.ts';
 import { spokenWait } from './quota.ts';
 import { harmless, nothing, oneLine, table } from './table.ts';
@@ -88,12 +89,20 @@ export function leaseStory(lease: LeaseView, nowMs: number): string {
         ]
       : []),
     ...tasks.map((task, n) => `  ${n === 0 ? 'tasks    ' : '         '} ${taskLine(task, nowMs)}`),
+    ...(lease.collected ?? []).map((file) => `  collected ${collectedLine(file)}`),
     ...(lease.parameters ? [`  with      ${harmless(spokenParameters(lease.parameters))}`] : []),
     ...(open && access ? [`  ssh       slipway lease ssh ${leaseId}`] : []),
     ...(bundle.notice === undefined ? [] : [`  bundle    ${harmless(bundle.notice)}`]),
     ...(lease.refused ?? []).map((text) => `  refused   ${harmless(text)}`),
   ];
   return lines.join('\n');
+}
+
+/** `~/report.xml · 1.2 KiB`, or why it is not here. */
+export function collectedLine(file: CollectedFile): string {
+  if ('reason' in file) return `${harmless(file.path)}  not: ${harmless(textParts(file.reason.message).message)}`;
+  const tree = file.tree ? ' as an archive' : '';
+  return `${harmless(file.path)} · ${spokenBytes(file.bytes)}${tree}${file.changed ? ' · changed while it was read' : ''}`;
 }
 
 function because(reason: Reason): readonly string[] {
