@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -29,6 +29,16 @@ async function tar(words: readonly string[], input?: AsyncIterable<Uint8Array>):
     throw new DomainError('InvalidRequest', 'There is no tar(1) here: folders travel as tar archives.', { cause });
   }
   if (code !== 0) throw new DomainError('InvalidRequest', `tar: ${said.trim() || `exit ${code}`}`);
+}
+
+/** @param shown as the caller wrote it @throws DomainError InvalidRequest when there is nothing to be read */
+export async function isFolder(path: string, shown: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DomainError('InvalidRequest', `${shown} cannot be read: ${why}.`, { cause });
+  }
 }
 
 /** Packs a folder into an archive beside nothing of the caller's, for the time of `use`. */

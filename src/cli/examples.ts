@@ -10,6 +10,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
     'slipway run --bundle hello --file build.sh:/opt/build.sh:0755 --timeout 20m -- /opt/build.sh release > artifact.log',
     'slipway run --bundle hello --detach --id nightly -- ./long.sh        then: slipway task logs -f nightly',
     'tar c src | slipway run --bundle hello --stdin -- tar t',
+    "slipway run --bundle hello --file src:~/src --collect '~/out:results' -- src/test.sh        folders, both ways",
   ],
   lease: ['slipway lease create --bundle hello --id web', 'slipway lease list', 'slipway lease release web'],
   'lease create': [
@@ -54,8 +55,9 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   ],
   'file get': [
     'slipway file get web /var/log/site.log',
-    'slipway file get web ~/out ./results        a folder, with all that is in it',
+    "slipway file get web '~/out' ./results        a folder, with all that is in it",
     'slipway file get web /etc/os-release - | grep NAME',
+    "slipway file get nightly '~/report.xml'        what slipway run --collect got, its machine being gone",
   ],
   machine: ['slipway machine list', 'slipway machine show web.1'],
   'machine list': ['slipway machine list', 'slipway machine list --stuck', 'slipway machine list --all'],

@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import {
   assignment,
+  collectFlag,
   count,
   defaultKeep,
   duration,
@@ -32,6 +33,14 @@ export const commandOptions = (command: Command): Command =>
 export const outputOptions = (command: Command): Command =>
   command.option('--raw', 'show escape sequences too: on a terminal they are taken out of the output');
 
+/** Of what waits for a job's end. */
+export const collectOption = (command: Command): Command =>
+  command.option(
+    '--collect <remote[:local]>',
+    'get a file or folder of the machine when the job has ended, however it did; may be repeated',
+    each(collectFlag),
+  );
+
 /** Of whatever leases a machine. */
 export const leaseOptions = (command: Command): Command =>
   command
@@ -39,7 +48,7 @@ export const leaseOptions = (command: Command): Command =>
     .option('-p, --param <name=value>', 'a parameter of the bundle; may be repeated', each(keyValue))
     .option(
       '-f, --file <local:/remote[:mode[:owner[:group]]]>',
-      'install a file before ready; may be repeated',
+      'install a file, a folder or https://…#sha256=… before ready; may be repeated',
       each(fileFlag),
     )
     .option('--ttl <duration>', 'how long the lease lasts from ready', duration)

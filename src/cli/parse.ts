@@ -77,22 +77,56 @@ export function secretName(text: string): string {
   return text;
 }
 
-export interface FileFlag extends Omit<RequestFile, 'blob' | 'url' | 'sha256'> {
-  readonly local: string;
-}
+interface FileTarget extends Pick<RequestFile, 'path' | 'mode' | 'owner' | 'group'> {}
+export type FileFlag = FileTarget & ({ readonly local: string } | { readonly url: string; readonly sha256: string });
 
-/** `local:/remote[:mode[:owner[:group]]]`; a Windows drive or a colon in the local name stays with it. */
+/**
+ * `local:/remote[:mode[:owner[:group]]]`; a Windows drive or a colon in the local name stays with it. Or a URL with the
+ * digest of what it must be: `https://host/file#sha256=…:/remote`.
+ */
 export function fileFlag(text: string): FileFlag {
+  if (/^https?:\/\//i.test(text)) return urlFlag(text);
   const found = /^(.+?):((?:\/|~\/)[^:]*)(?::([^:]*))?(?::([^:]*))?(?::([^:]*))?$/.exec(text);
   if (!found) throw new InvalidArgumentError('write local:/path/on/the/machine[:mode[:owner[:group]]].');
-  const [, local = '', path = '', mode, owner, group] = found;
+  const [, local = '', ...target] = found;
+  return { local, ...targetOf(target) };
+}
+
+function urlFlag(text: string): FileFlag {
+  const found = /^([^#]+)#sha256=([0-9a-f]{64}):((?:\/|~\/)[^:]*)(?::([^:]*))?(?::([^:]*))?(?::([^:]*))?$/.exec(text);
+  const [, url = '', sha256 = '', ...target] = found ?? [];
+  if (!URL.canParse(url)) {
+    throw new InvalidArgumentError(
+      'write https://host/file#sha256=DIGEST:/path/on/the/machine[:mode[:owner[:group]]], with the 64 hex digits of its sha256.',
+    );
+  }
+  return { url, sha256, ...targetOf(target) };
+}
+
+function targetOf([path = '', mode, owner, group]: readonly (string | undefined)[]): FileTarget {
   return {
-    local,
     path,
     ...(mode ? { mode } : {}),
     ...(owner ? { owner } : {}),
     ...(group ? { group } : {}),
   };
+}
+
+export interface CollectFlag {
+  readonly remote: string;
+  /** Its own name in this folder when absent. */
+  readonly local?: string;
+}
+
+/** `/remote[:local]`; of the remote name all before the first colon. */
+export function collectFlag(text: string): CollectFlag {
+  const [, remote = '', local] = /^((?:\/|~(?=$|[/:]))[^:]*)(?::(.+))?$/.exec(text) ?? [];
+  if (remote === '') {
+    throw new InvalidArgumentError(
+      "write /path/on/the/machine:local, or '~/path:local' in quotes, as your shell takes ~ for your own home.",
+    );
+  }
+  return { remote, ...(local === undefined ? {} : { local }) };
 }
 
 /** `--keep` alone means half an hour. */

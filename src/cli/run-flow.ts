@@ -63,28 +63,30 @@ export async function runJob(
     );
     following.catch(() => undefined); // awaited below, if there is a job at all
     const ready = await announced;
-    if (ready.times.ready === undefined) return { lease: await settled(client, leaseId, ready, signal) };
+    if (ready.times.ready === undefined) return { lease: await settled(client, request, ready, signal) };
     const job = await following.catch((error: unknown) => {
       // A lease that ended before its job began has no such task; why stands in the lease.
       if (error instanceof DomainError && error.type === 'NotFound') return undefined;
       throw error;
     });
-    return { lease: await settled(client, leaseId, undefined, signal), ...(job ? { job } : {}) };
+    return { lease: await settled(client, request, undefined, signal), ...(job ? { job } : {}) };
   } finally {
     done.abort();
   }
 }
 
-/** The lease as it ends, or as it keeps its machine for a look. */
+/** The lease as it ends, or as it keeps its machine for a look, with what it collects. */
 async function settled(
   client: SlipwayClient,
-  leaseId: string,
+  { leaseId, collect = [] }: LeaseRequest,
   before: LeaseView | undefined,
   signal: AbortSignal,
 ): Promise<LeaseView> {
   // It is told of its job's end a moment after us, and then it ends or holds.
   for (let lease = before; ;) {
-    if (lease?.state === 'held' || (lease && isLeaseEnd(lease.state))) return lease;
+    if (lease && isLeaseEnd(lease.state)) return lease;
+    const collects = collect.length > 0 && lease?.times.ready !== undefined;
+    if (lease?.state === 'held' && (!collects || lease.collected !== undefined)) return lease;
     lease = await client.leases.wait(leaseId, 'ended', { withinMs: heldLookMs, signal });
   }
 }
@@ -99,7 +101,7 @@ function sayReady(cli: Cli, view: LeaseView, request: LeaseRequest, tookMs: numb
   cli.say(
     `${cli.paint('green', '✔')} ready in ${spokenMs(ms)}${view.machine?.pool ? ' (warm)' : ''} · ${view.bundle.name} on ${last?.provider ?? '?'} · lease ${view.leaseId}${left}`,
   );
-  for (const file of request.files ?? []) cli.say(`  ${file.path} installed`);
+  for (const file of request.files ?? []) cli.say(`  ${harmless(file.path)} installed`);
   if (request.job) cli.say(cli.paint('dim', `▸ ${spokenCommand(request.job.command)}`));
 }
 

@@ -7,6 +7,7 @@ import type { SlipwayClient } from '../client/client.ts';
 import { DomainError } from '../domain/failure.ts';
 import type { LeaseRequest, RequestFile } from '../domain/lease.ts';
 import type { TaskSpec } from '../domain/task.ts';
+import { isFolder, packed } from './archive.ts';
 import type { Cli } from './context.ts';
 import { spokenBytes } from './output/units.ts';
 import type { FileFlag, NamedValue } from './parse.ts';
@@ -111,6 +112,34 @@ function parametersOf(given: readonly (readonly [string, string])[]): Readonly<R
   throw new DomainError('InvalidRequest', `--param ${twice} is given twice.`, { hint: 'give each parameter once.' });
 }
 
+/** Below the path, when that ends with a slash. */
+const pathBelow = (path: string, name: string): string => (path.endsWith('/') ? `${path}${name}` : path);
+
+/** Uploads it, a folder as an archive; a URL is fetched by the worker. */
+async function requestFileOf(
+  cli: Cli,
+  client: SlipwayClient,
+  flag: FileFlag,
+  signal: AbortSignal,
+): Promise<RequestFile> {
+  if ('url' in flag) return { ...flag, path: pathBelow(flag.path, basename(new URL(flag.url).pathname)) };
+  const { local, ...target } = flag;
+  const from = resolve(cli.io.cwd, local);
+  const path = pathBelow(target.path, basename(from));
+  const tree = await isFolder(from, local);
+  if (tree && target.mode !== undefined) {
+    throw new DomainError('InvalidRequest', `--file ${local}: a folder keeps the modes of what is in it.`, {
+      hint: `--file ${local}:${target.path}`,
+    });
+  }
+  const send = async (source: string): Promise<RequestFile> => {
+    const { sha256, bytes } = await client.upload(source, signal);
+    cli.say(`  ${local} uploaded · ${spokenBytes(bytes)}${tree ? ' as an archive' : ''} · for ${path}`);
+    return { blob: sha256, ...target, path, ...(tree ? { tree } : {}) };
+  };
+  return tree ? packed(from, send) : send(from);
+}
+
 /** Uploads the files, and answers the lease as the API takes it. */
 export async function leaseRequestOf(
   cli: Cli,
@@ -120,12 +149,7 @@ export async function leaseRequestOf(
   signal: AbortSignal,
 ): Promise<LeaseRequest> {
   const files: RequestFile[] = [];
-  for (const { local, ...target } of flags.file ?? []) {
-    const { sha256, bytes } = await client.upload(resolve(cli.io.cwd, local), signal);
-    const path = target.path.endsWith('/') ? `${target.path}${basename(local)}` : target.path;
-    files.push({ blob: sha256, ...target, path });
-    cli.say(`  ${local} uploaded · ${spokenBytes(bytes)} · for ${path}`);
-  }
+  for (const flag of flags.file ?? []) files.push(await requestFileOf(cli, client, flag, signal));
   const metadata = Object.fromEntries(flags.meta ?? []);
   return {
     leaseId,

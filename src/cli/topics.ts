@@ -16,7 +16,8 @@ slipway run, task run and task logs -f exit as the job did:
   0-255   the job's own (128 + n when signal n killed it)
   124     stopped at its time limit (--timeout)
   130     cancelled, or Ctrl-C here
-  125     everything of ours: never ready, lost, refused; why stands on standard error and in --json
+  125     everything of ours: never ready, lost, refused, or 0 and not all of --collect is here; why stands on standard
+          error and in --json
   7       your own patience is over (--wait-timeout); the job goes on
   141     the pipe that read us was closed; the job goes on
 

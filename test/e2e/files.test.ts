@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { start, type RunOptions } from '../cli/cli-bench.ts';
@@ -102,16 +104,99 @@ describe('a move whose worker dies', () => {
   });
 });
 
+describe('a job whose files are collected', () => {
+  const listing = (cwd: string): string =>
+    execFileSync('sh', ['-c', 'find . -printf "%p %y %m %l\\n" | sort; find . -type f -exec sha256sum {} + | sort'], {
+      cwd,
+    }).toString();
+
+  it('gives them, files and folders, also when it failed, and they are there when its machine is gone', async () => {
+    const cwd = await freshFolder();
+    const id = freshId('collects');
+    const makes =
+      'mkdir -p ~/out/sub; printf hi >~/out/sub/x; chmod 700 ~/out/sub; ln -s sub/x ~/out/l; printf r >~/r; exit 3';
+    const flags = ['--collect', '~/r:report', '--collect', '~/out', '--collect', '~/none'];
+    const ran = await run(['run', '--bundle', 'bare', '--id', id, ...flags, '--', 'sh', '-c', makes], { cwd });
+    expect(ran).toMatchObject({ code: 3, err: expect.stringMatching(/not collected: .*there is no .*none/) as string });
+    expect(await readFile(join(cwd, 'report'), 'utf8')).toBe('r');
+    expect(await run(['file', 'get', id, '~/out', 'again'], { cwd })).toMatchObject({ code: 0 });
+    expect(listing(join(cwd, 'again'))).toBe(listing(join(cwd, 'out')));
+    expect(listing(join(cwd, 'out'))).toContain('./sub d 700');
+    expect(await stack.machinesLeft()).toEqual([`${lease}.1`]);
+  });
+
+  it.each([
+    ['at its time limit', ['--timeout', '1s'], 124],
+    ['by its lease being cancelled', [], 130],
+  ])('gives them when it is stopped %s', async (_how, flags, code) => {
+    const cwd = await freshFolder();
+    const id = freshId('stopped');
+    const words = ['--grace', '0s', '--collect', '~/r', '--', 'sh', '-c', 'printf r >~/r; echo made; sleep 600'];
+    const running = await slipway(['run', '--bundle', 'bare', '--id', id, ...flags, ...words], { cwd });
+    await running.stdout.holds('made');
+    if (code === 130) await stack.post(`/v1/leases/${id}/cancel`);
+    expect(await running.ended).toMatchObject({ code });
+    expect(await readFile(join(cwd, 'r'), 'utf8')).toBe('r');
+  });
+
+  it('and whose worker dies meanwhile gives them whole, once', async () => {
+    const cwd = await freshFolder();
+    const id = freshId('dies');
+    const makes = 'head -c 120000000 /dev/urandom >~/big; sha256sum ~/big';
+    const flags = ['--bundle', 'bare', '--id', id, '--collect', '~/big'];
+    const running = await slipway(['run', ...flags, '--', 'sh', '-c', makes], { cwd });
+    await running.stdout.holds('big');
+    await until('it is collected', async () => (await pendingOf(`lease/${id}`)).includes('moveFile'), 60_000, 5);
+    await stack.killHard('worker');
+    expect(await running.ended).toMatchObject({ code: 0 });
+    expect(sha256(await readFile(join(cwd, 'big')))).toBe(running.stdout.text.split(' ')[0]);
+    const { events = [] } = await stack.client.workflow.getHandle(`lease/${id}`).fetchHistory();
+    const ends = (events ?? []).flatMap(({ activityTaskStartedEventAttributes: began }) => began?.attempt ?? []);
+    expect(Math.max(...ends)).toBeGreaterThan(1);
+  });
+});
+
+describe('a lease that brings files', () => {
+  it('has a folder with all that is in it, and what a URL gives through a redirect', async () => {
+    const cwd = await freshFolder();
+    await mkdir(join(cwd, 'site', 'sub'), { recursive: true });
+    await writeFile(join(cwd, 'site', 'sub', 'run.sh'), '#!/bin/sh\necho run\n', { mode: 0o755 });
+    const bytes = noise(400_000);
+    const server = createServer((request, response) =>
+      request.url === '/tool' ? response.end(bytes) : response.writeHead(302, { location: '/tool' }).end(),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/moved`;
+    const files = ['--file', 'site:~/', '--file', `${url}#sha256=${sha256(bytes)}:~/tool:0755`];
+    const does = '~/site/sub/run.sh; sha256sum ~/tool; stat -c %a ~/tool';
+    const ran = await run(['run', '--bundle', 'bare', ...files, '--', 'sh', '-c', does], { cwd });
+    expect(ran.code).toBe(0);
+    expect(ran.out).toMatch(new RegExp(`^run\\n${sha256(bytes)} .*\\n755\\n$`));
+
+    const wrong = ['--file', `${url}#sha256=${'0'.repeat(64)}:~/tool`];
+    const refused = await run(['run', '--bundle', 'bare', ...wrong, '--', 'true'], { cwd });
+    expect(refused).toMatchObject({
+      code: 125,
+      err: expect.stringContaining(`has the sha256 ${sha256(bytes)}`) as string,
+    });
+    server.close();
+    server.closeAllConnections();
+  });
+});
+
+/** Activities that a worker has taken up. */
+async function pendingOf(workflowId: string): Promise<readonly string[]> {
+  const { raw } = await stack.client.workflow.getHandle(workflowId).describe();
+  return (raw.pendingActivities ?? [])
+    .filter((each) => Number(each.attempt) > 0 && each.lastStartedTime)
+    .map((each) => each.activityType?.name ?? '');
+}
+
 /** Moves that a worker has taken up. */
 async function openFiles(): Promise<number> {
   const ids: string[] = [];
   for await (const { workflowId } of stack.client.workflow.list({ query: `WorkflowType = 'file'` }))
     ids.push(workflowId);
-  const started = await Promise.all(
-    ids.map(async (id) => {
-      const { raw } = await stack.client.workflow.getHandle(id).describe();
-      return (raw.pendingActivities ?? []).some((each) => Number(each.attempt) > 0 && each.lastStartedTime) ? 1 : 0;
-    }),
-  );
-  return started.reduce<number>((sum, each) => sum + each, 0);
+  const started = await Promise.all(ids.map(pendingOf));
+  return started.filter((activities) => activities.length > 0).length;
 }

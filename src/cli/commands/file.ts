@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SlipwayClient } from '../../client/client.ts';
 import { DomainError } from '../../domain/failure.ts';
-import type { FileResult } from '../../domain/transfer.ts';
 import type { Action, Options } from '../action.ts';
-import { packed } from '../archive.ts';
+import { isFolder, packed } from '../archive.ts';
 import type { Cli } from '../context.ts';
 import { exit, Interrupted } from '../exit.ts';
 import { listenToInterrupts, unlessAborted } from '../interrupts.ts';
 import { writeOut } from '../output/pump.ts';
 import { harmless } from '../output/table.ts';
 import { spokenBytes } from '../output/units.ts';
-import { placeFile } from '../place-file.ts';
+import { placeFile, targetOf } from '../place-file.ts';
 
 export function addFile(program: Command, action: Action): void {
   const file = program
@@ -118,15 +116,6 @@ async function put(
   await (tree ? packed(from, send) : send(from));
 }
 
-async function isFolder(path: string, shown: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DomainError('InvalidRequest', `${shown} cannot be read: ${why}.`, { cause });
-  }
-}
-
 interface Get {
   readonly lease: string;
   readonly fileId: string;
@@ -146,21 +135,10 @@ async function get(
     if (cli.json) throw new DomainError('InvalidRequest', '--json and - both want standard output.');
     for await (const chunk of bytes) await writeOut(cli.io.stdout, chunk);
   } else {
-    const target = await targetOf(cli, result, local);
+    const target = await targetOf(result, cli.io.cwd, local);
     await placeFile(result, bytes, target);
     cli.show({ ...result, local: target }, () => target);
   }
   cli.say(`  ${harmless(remote)} of ${lease} · ${spokenBytes(result.bytes)}${result.tree ? ' as an archive' : ''}`);
   if (result.changed) cli.say(cli.paint('yellow', '  Some of it changed while it was read.'));
-}
-
-/** A file goes into a folder that is there, under its own name. */
-async function targetOf(cli: Cli, { path, tree }: FileResult, local: string | undefined): Promise<string> {
-  const name = basename(path) === '~' ? 'home' : basename(path) || 'root';
-  const target = resolve(cli.io.cwd, local ?? name);
-  const folder = await stat(target).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  return folder && !tree ? join(target, name) : target;
 }

@@ -7,10 +7,13 @@ import { exit, exitOf, exitOfJob, Interrupted, PatienceOver } from '../exit.ts';
 import type { Action } from '../action.ts';
 import { listenToInterrupts, unlessAborted } from '../interrupts.ts';
 import type { Interrupts } from '../interrupts.ts';
-import { commandOptions, leaseOptions, outputOptions } from '../options.ts';
+import { collectOption, commandOptions, leaseOptions, outputOptions } from '../options.ts';
 import { jobSummary, spokenCommand } from '../output/lease.ts';
+import { harmless } from '../output/table.ts';
 import { PipeClosed } from '../output/pump.ts';
 import { duration } from '../parse.ts';
+import type { CollectFlag } from '../parse.ts';
+import { fetchLater, placeCollected } from '../collect.ts';
 import { leaseRequestOf, taskSpecOf } from '../run-request.ts';
 import type { CommandFlags, LeaseFlags } from '../run-request.ts';
 import { awaitGone, explainFailure, runJob, sayNotice } from '../run-flow.ts';
@@ -19,6 +22,7 @@ import { withStack } from '../with-stack.ts';
 
 interface RunFlags extends CommandFlags, LeaseFlags {
   readonly id?: string;
+  readonly collect?: readonly CollectFlag[];
   readonly detach?: boolean;
   readonly waitTimeout?: number;
   readonly debug?: boolean;
@@ -35,7 +39,7 @@ export function addRun(program: Command, action: Action): void {
     .usage('[options] -- command [words…]')
     .argument('[command...]', 'the command and its words, after --')
     .passThroughOptions();
-  outputOptions(leaseOptions(commandOptions(command)))
+  collectOption(outputOptions(leaseOptions(commandOptions(command))))
     .option('--id <lease>', 'name the lease; the same id and flags again is the same lease, not a second run')
     .option('-d, --detach', 'print the lease and leave the job running')
     .option('--wait-timeout <duration>', 'your own patience; the job goes on after it (exit 7)', duration)
@@ -84,14 +88,15 @@ async function runOn(
   const request: LeaseRequest = {
     ...(await unlessAborted(signal, leaseRequestOf(cli, client, leaseId, flags, signal))),
     job,
+    ...(flags.collect === undefined ? {} : { collect: [...new Set(flags.collect.map(({ remote }) => remote))] }),
   };
-  if (flags.detach) return detach(cli, client, request, stopping);
+  if (flags.detach) return detach(cli, client, request, stopping, flags);
   cli.say(`Leasing bundle ${request.bundle} as ${leaseId}`);
   try {
     return await attached(cli, client, request, stopping, flags);
   } catch (error) {
     if (error instanceof Interrupted || error instanceof PatienceOver || error instanceof PipeClosed) {
-      return leave(cli, client, leaseId, error, stopping);
+      return leave(cli, client, leaseId, error, stopping, flags);
     }
     throw error;
   }
@@ -102,7 +107,7 @@ async function attached(
   client: SlipwayClient,
   request: LeaseRequest,
   stopping: Stopping,
-  { raw = false }: RunFlags,
+  { raw = false, collect = [] }: RunFlags,
 ): Promise<number> {
   const { leaseId } = request;
   const { signal } = stopping;
@@ -113,22 +118,29 @@ async function attached(
       : lease.state === 'cancelled'
         ? undefined
         : await explainFailure(client, lease);
+  const placed = await placeCollected(cli, client, lease, collect, signal);
+  const missed = placed.flatMap((each) => ('reason' in each ? [each.reason] : []));
   const held = lease.state === 'held';
   if (held) sayHeld(cli, leaseId, lease);
   const end = held ? { gone: false, lease } : await awaitGone(cli, client, leaseId, signal);
   if (held || !end.gone) stopping.keepStack();
-  const code = failure ? exit.ours : job ? exitOfJob(job, lease.state) : exit.cancelled;
+  const ended = failure ? exit.ours : job ? exitOfJob(job, lease.state) : exit.cancelled;
+  const code = ended === exit.ok && missed.length > 0 ? exit.ours : ended;
   if (job && !failure) {
-    const mark = code === 0 ? cli.paint('green', '✔') : cli.paint('red', '✗');
+    const mark = ended === 0 ? cli.paint('green', '✔') : cli.paint('red', '✗');
     cli.say(`${mark} ${jobSummary(job)}${end.gone ? ' · machine seen gone' : ''}`);
     if (job.lost)
       cli.say(`  Nobody can say how it ended: ${job.reason ?? lease.reason?.message ?? 'its machine is lost'}`);
     if (lease.state === 'expired')
       cli.say('  Its lease expired first. Try: --ttl, or slipway lease extend while it runs.');
+    if (code !== ended)
+      cli.say(`${cli.paint('red', '✗')} ${missed.length} of ${placed.length} to collect not here: exit ${code}`);
   }
   if (cli.json) {
-    const error = failure ? { error: errorView(failure.error) } : {};
-    cli.print(JSON.stringify({ lease: end.lease, job: job ?? null, exitCode: code, ...error }, null, 2));
+    const [first] = code === ended ? [] : missed;
+    const error = failure ? { error: errorView(failure.error) } : first ? { error: first } : {};
+    const collected = collect.length > 0 ? { collected: placed } : {};
+    cli.print(JSON.stringify({ lease: end.lease, job: job ?? null, ...collected, exitCode: code, ...error }, null, 2));
   }
   if (failure) sayError(cli, failure.error, false, failure.lines);
   return code;
@@ -140,7 +152,13 @@ function sayHeld(cli: Cli, leaseId: string, lease: { readonly access?: unknown }
   cli.say(`  slipway lease show ${leaseId} --why · slipway lease release ${leaseId}`);
 }
 
-async function detach(cli: Cli, client: SlipwayClient, request: LeaseRequest, stopping: Stopping): Promise<number> {
+async function detach(
+  cli: Cli,
+  client: SlipwayClient,
+  request: LeaseRequest,
+  stopping: Stopping,
+  flags: RunFlags,
+): Promise<number> {
   const { leaseId } = request;
   const lease = await unlessAborted(stopping.signal, client.leases.open(request));
   sayNotice(cli, lease);
@@ -148,7 +166,15 @@ async function detach(cli: Cli, client: SlipwayClient, request: LeaseRequest, st
   cli.show({ lease }, () => leaseId);
   if (request.job) cli.say(cli.paint('dim', `▸ ${spokenCommand(request.job.command)}`));
   cli.say(`The job runs without you. · slipway task logs -f ${leaseId} · slipway lease cancel ${leaseId}`);
+  sayLater(cli, leaseId, flags);
   return exit.ok;
+}
+
+/** What is collected without us is kept. */
+function sayLater(cli: Cli, leaseId: string, { collect = [] }: RunFlags): void {
+  if (collect.length === 0) return;
+  cli.say('  What it collects is kept when it has ended:');
+  for (const flag of collect) cli.say(`    ${harmless(fetchLater(leaseId, flag))}`);
 }
 
 /** We stop, the job does not; a second Ctrl-C says that it should. */
@@ -158,6 +184,7 @@ async function leave(
   leaseId: string,
   why: Interrupted | PatienceOver | PipeClosed,
   { interrupts, keepStack }: Stopping,
+  flags: RunFlags,
 ): Promise<number> {
   keepStack();
   const where = cli.remote ? '' : ' (stack in the background, ends when idle)';
@@ -165,6 +192,7 @@ async function leave(
   cli.say(
     `\n${why instanceof PatienceOver ? 'Your patience is over' : 'Stopped following'}. The job goes on${where}. · ${resume}`,
   );
+  sayLater(cli, leaseId, flags);
   if (why instanceof PipeClosed) return exit.brokenPipe;
   if (why instanceof PatienceOver) {
     if (cli.json) cli.print(JSON.stringify({ leaseId, exitCode: exitOf(why), error: errorView(why) }, null, 2));
