@@ -87,8 +87,30 @@ function urlSource(url: string, sha256: string | undefined): FileSource {
 async function request(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
   if (!/^https?:\/\//i.test(url))
     throw new DomainError('InvalidRequest', `Only http and https can be fetched: ${origin(url)}`);
+  for (let at = url, hops = 0; ; hops += 1) {
+    const response = await ask(at, headers, signal);
+    const to = response.headers.get('location');
+    if (!redirects.has(response.status) || to === null) return response;
+    await response.body?.cancel();
+    if (hops === mostRedirects) throw astray(url, `more than ${mostRedirects} redirects`);
+    const next = URL.canParse(to, at) ? new URL(to, at).href : '';
+    if (!/^https?:\/\//.test(next))
+      throw astray(url, `a redirect to ${next === '' ? 'no URL' : new URL(next).protocol}`);
+    at = next;
+  }
+}
+
+const redirects = new Set([301, 302, 303, 307, 308]);
+const mostRedirects = 10;
+
+const astray = (url: string, why: string): DomainError =>
+  new DomainError('CustomizeFailed', `The file at ${origin(url)} cannot be fetched: ${why}`, {
+    hint: 'Give the URL that the redirects should lead to.',
+  });
+
+async function ask(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
   try {
-    return await fetch(url, { headers, signal });
+    return await fetch(url, { headers, signal, redirect: 'manual' });
   } catch (error) {
     signal.throwIfAborted();
     throw unavailable(url, 'no answer', error);

@@ -477,6 +477,14 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
           asked.push(request.headers.range);
           if (request.url === '/gone') return void response.writeHead(404).end();
           if (request.url === '/busy') return void response.writeHead(503).end();
+          const to = { '/moved': '/moved-again', '/moved-again': '/file', '/round': '/round', '/out': 'ftp://x/y' };
+          const location = to[request.url as keyof typeof to];
+          if (location !== undefined) return void response.writeHead(302, { location }).end();
+          if (request.url === '/short') {
+            // Without a length only the end of the stream tells, and it lies.
+            response.writeHead(200, { connection: 'close', 'transfer-encoding': 'identity' });
+            return void response.end(bytes.subarray(0, 1_000_000));
+          }
           const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
           const stale = request.headers['if-match'] !== undefined && request.headers['if-match'] !== '"v1"';
           if (stale) return void response.writeHead(412).end();
@@ -504,6 +512,56 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
         expect(await guest.installFile(file, soon())).toMatchObject({ bytes: bytes.length, sha256: sha256(bytes) });
         expect(Number(/\d+/.exec(asked.at(-1) ?? '')?.[0])).toBeGreaterThan(0);
         expect(sha256(readFileSync(inHome('fetched')))).toBe(sha256(bytes));
+      });
+
+      it('follows redirects to other http, and goes no further than that', async () => {
+        const from = (path: string, to = `~/${path}`) =>
+          guest.installFile({ id: path, path: to, source: { url: `${url}/${path}` }, sha256: sha256(bytes) }, soon());
+        expect(await from('moved')).toMatchObject({ sha256: sha256(bytes) });
+        await expect(from('round')).rejects.toMatchObject({
+          type: 'CustomizeFailed',
+          message: /more than 10 redirects/,
+        });
+        await expect(from('out')).rejects.toMatchObject({ type: 'CustomizeFailed', message: /a redirect to ftp:/ });
+      });
+
+      it('that is not what it should be is refused and leaves nothing', async () => {
+        const from = (path: string, digest: string) =>
+          guest.installFile({ id: path, path: '~/other', source: { url: `${url}/${path}` }, sha256: digest }, soon());
+        await expect(from('file', sha256(Buffer.of()))).rejects.toMatchObject({
+          type: 'CustomizeFailed',
+          message: `~/other: the file has the sha256 ${sha256(bytes)}, not ${sha256(Buffer.of())}`,
+        });
+        await expect(from('short', sha256(bytes))).rejects.toMatchObject({
+          type: 'CustomizeFailed',
+          details: { code: 'sum' },
+        });
+        expect(readdirSync(sshd.home).filter((name) => name.includes('other'))).toEqual([]);
+      });
+
+      it('whose length is a lie is asked again, as a broken connection is', async () => {
+        const head = (length: number): string => `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\n`;
+        const small = bytes.subarray(0, 1_000);
+        const liar = createTcpServer((socket) => {
+          socket.once('data', (asked) => {
+            const length = asked.toString().startsWith('GET /less') ? 2_000 : 500;
+            socket.end(Buffer.concat([Buffer.from(head(length)), small]));
+          });
+        });
+        await new Promise<void>((resolve) => liar.listen(0, '127.0.0.1', resolve));
+        const at = `http://127.0.0.1:${(liar.address() as AddressInfo).port}`;
+        const from = (path: string) =>
+          guest.installFile(
+            { id: path, path: '~/lie', source: { url: `${at}/${path}` }, sha256: sha256(small) },
+            soon(),
+          );
+        await expect(from('less')).rejects.toMatchObject({ type: 'GuestUnreachable' });
+        // More than it says is cut there: then it is another file.
+        await expect(from('more')).rejects.toMatchObject({
+          type: expect.stringMatching(/GuestUnreachable|CustomizeFailed/) as string,
+        });
+        expect(existsSync(inHome('lie'))).toBe(false);
+        await new Promise((resolve) => liar.close(resolve));
       });
 
       it('without a digest the one seen is answered; a refusal and a busy server are told apart', async () => {

@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FetchSink, Guest, Guests } from '../../src/guest/guest.ts';
@@ -125,6 +134,31 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
       const { state, sink } = kept();
       await guest.fetchFile(at('link'), sink, soon());
       expect(state.bytes.toString()).toBe('linked');
+    });
+
+    it('by a link that leads nowhere is not there', async () => {
+      symlinkSync('nowhere', at('dangling'));
+      await expect(guest.fetchFile(at('dangling'), kept().sink, soon())).rejects.toMatchObject({
+        type: 'NotFound',
+        message: expect.stringContaining(`there is no ${at('dangling')}`) as string,
+      });
+    });
+
+    // Root may read everything.
+    it.skipIf(process.getuid?.() === 0)('that the login user may not read is refused, with what to try', async () => {
+      const path = placed('secret', 'hush');
+      chmodSync(path, 0);
+      await expect(guest.fetchFile(path, kept().sink, soon())).rejects.toMatchObject({
+        type: 'InvalidRequest',
+        message: expect.stringContaining(`may not read ${path}, and has no sudo without a password`) as string,
+        hint: expect.stringContaining('sudo') as string,
+      });
+      mkdirSync(at('mixed'));
+      writeFileSync(join(at('mixed'), 'secret'), 'hush', { mode: 0 });
+      await expect(guest.fetchFile(at('mixed'), kept().sink, soon())).rejects.toMatchObject({
+        type: 'InvalidRequest',
+        message: expect.stringContaining('cannot be read whole') as string,
+      });
     });
 
     it.each([
