@@ -15,14 +15,39 @@ export interface Uploaded {
  * @throws DomainError InvalidRequest when it cannot be read, or changes meanwhile
  */
 export async function uploadFile(transport: Transport, path: string, signal?: AbortSignal): Promise<Uploaded> {
+  const before = await stampOf(path);
   const { sha256, bytes } = await digestOf(path);
   const blob = `/v1/blobs/${sha256}`;
-  if (!(await isThere(transport, blob, signal))) {
-    const stream = (): ReadableStream<Uint8Array> =>
-      Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-    await transport.json(blob, { method: 'PUT', bytes: stream, signal });
+  if (await isThere(transport, blob, signal)) return { sha256, bytes };
+  // Without it a file that cannot be read any more looks like an API that went away.
+  const broken = new AbortController();
+  const stream = (): ReadableStream<Uint8Array> => {
+    const file = createReadStream(path).once('error', (cause) => broken.abort(unreadable(path, cause)));
+    return Readable.toWeb(file) as ReadableStream<Uint8Array>;
+  };
+  const signals = signal === undefined ? [broken.signal] : [signal, broken.signal];
+  try {
+    await transport.json(blob, { method: 'PUT', bytes: stream, signal: AbortSignal.any(signals) });
+  } catch (error) {
+    if (!(error instanceof DomainError) || error.type !== 'InvalidRequest' || broken.signal.aborted) throw error;
+    if ((await stampOf(path)) === before) throw error;
+    throw new DomainError('InvalidRequest', `The file ${path} changed while it was uploaded.`, {
+      hint: 'Upload a copy of it, or end what writes to it.',
+      cause: error,
+    });
   }
   return { sha256, bytes };
+}
+
+/** Of another one, or of the same one written to, it is another; empty when it is not there. */
+async function stampOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeNs}`;
+}
+
+function unreadable(path: string, cause: unknown): DomainError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DomainError('InvalidRequest', `The file ${path} cannot be read: ${why}.`, { cause });
 }
 
 async function isThere(transport: Transport, blob: string, signal: AbortSignal | undefined): Promise<boolean> {
@@ -45,8 +70,7 @@ async function digestOf(path: string): Promise<Uploaded> {
       bytes += chunk.length;
     }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DomainError('InvalidRequest', `The file ${path} cannot be read: ${why}.`, { cause });
+    throw unreadable(path, cause);
   }
   return { sha256: hash.digest('hex'), bytes };
 }
