@@ -18,8 +18,8 @@ export interface Expiring {
 
 const everyMs = 3_600_000;
 const dayMs = 86_400_000;
-/** However short output is kept: time for a caller between an upload and its use. */
-const blobsAtLeastMs = dayMs;
+/** However short output is kept: time for a caller between an upload and its use, or a fetch and its download. */
+const filesAtLeastMs = dayMs;
 
 /** Removes what is older than the settings keep it, now and every hour. What fails is tried again then. */
 export function expireStores(expiring: Expiring): { readonly stop: () => void } {
@@ -41,7 +41,7 @@ export async function expireOnce(
     holdsForGood(workflowId) || (await statusIn(workflows, workflowId)) === 'RUNNING';
   await Promise.all([
     outputs.expire(nowMs - keepMs, (key) => isOpen(outputWorkflowId(key))),
-    blobs.expire(nowMs - Math.max(keepMs, blobsAtLeastMs), isOpen),
-    fetched.expire(nowMs - keepMs),
+    blobs.expire(nowMs - Math.max(keepMs, filesAtLeastMs), isOpen),
+    fetched.expire(nowMs - Math.max(keepMs, filesAtLeastMs)),
   ]);
 }

@@ -61,3 +61,24 @@ test('after the days of the settings only what an open workflow may still need i
   expect(await readdir(state.output)).toEqual([]);
   expect(await readdir(state.blobs)).toEqual(['held']);
 });
+
+test('what was fetched from a machine is there for as many days, and for one however few they are', async () => {
+  const state = stateFolder(await freshFolder());
+  const fetched = createFetchedStore(state.fetched);
+  const stores = { outputs: createFileOutputStore(state.output), blobs: createFileBlobStore(state.blobs), fetched };
+  const part = await fetched.part('x');
+  await part.write(0, bytesOf('x'));
+  const sha256 = await part.digest(1);
+  await part.keep(sha256, 1);
+  await part.close();
+  const defaults = await readSettings(state);
+  const expire = (keepDays: number, days: number) => {
+    const settings = async () => ({ ...defaults, output: { ...defaults.output, keepDays } });
+    return expireOnce({ ...stores, workflows: client.workflow, settings }, Date.now() + days * dayMs);
+  };
+  await expire(30, 29);
+  await expire(0, 0.9);
+  expect(await fetched.file(sha256)).toMatchObject({ bytes: 1 });
+  await expire(0, 1.1);
+  await expect(fetched.file(sha256)).rejects.toMatchObject({ type: 'NotFound' });
+});
