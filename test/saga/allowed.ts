@@ -66,6 +66,8 @@ function toldLease(cell: Cell): readonly string[] {
   if (activity === 'forgetSecrets') return [calm];
   // Its close status is Temporal's, whatever has ended it.
   if (what === 'cancelled') return ['closed as Canceled'];
+  // Its job was over: it is only hurried.
+  if (activity === 'moveFile') return [calm];
   if (activity === 'abandonTask' || activity === 'killTask') return [calm];
   return activity === 'watchMachine' && side === 'after' ? ['cancelled', calm] : ['cancelled'];
 }

@@ -54,7 +54,7 @@ const ended = async (handle: Run['handle']): Promise<void> => {
 
 async function startLease(run: Run): Promise<void> {
   const { bench, cell, handle, leaseId } = run;
-  await bench.start('lease', handle.workflowId, { leaseId, bundle: 'hello', ...requestOf(cell.life) });
+  await bench.start('lease', handle.workflowId, { leaseId, bundle: 'hello', ...requestOf(cell) });
   // It is taken before ready, and started then.
   if (wayOf(run).task && taskIdOf(cell.life) !== 'job') await update(run, 'runTask', { taskId: 'a', spec: taskSpec });
 }

@@ -206,10 +206,14 @@ const leaseWays: Ways = {
   abandonTask: abandoned,
 };
 
+/** What the job has made. */
+const report = { path: '~/report', bytes: 3, sha256: 'f'.repeat(64), tree: false };
+const collected: Way = { prepare: (world) => world.files.set(report.path, report) };
+
 const cancels = (run: Run): Promise<void> => run.handle.signal('cancel', { reason: 'no longer needed' });
 
 export const ways: Readonly<Record<LifeName, Ways>> = {
-  'lease with a job': { ...leaseWays, killTask: killed(cancels), forgetSecrets: plain },
+  'lease with a job': { ...leaseWays, killTask: killed(cancels), moveFile: collected, forgetSecrets: plain },
   'held lease': heldWays,
   'pooled lease': pooledLeaseWays,
   machine: {
@@ -237,8 +241,9 @@ export const ways: Readonly<Record<LifeName, Ways>> = {
 };
 
 /** What a lease of these lives asks for: more attempts than faults, and a secret to forget. */
-export const requestOf = (life: LifeName): Partial<LeaseRequest> => ({
+export const requestOf = ({ life, activity }: Cell): Partial<LeaseRequest> => ({
   attempts: 5,
   ...(life === 'lease with a job' || life === 'pooled lease' ? { job: taskSpec } : {}),
+  ...(life === 'lease with a job' && activity === 'moveFile' ? { collect: [report.path] } : {}),
 });
 export const taskSpec = { command: ['true'], graceMs: 0, secretEnv: { TOKEN: 'lease:TOKEN' } };
