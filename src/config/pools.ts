@@ -11,12 +11,13 @@ const evenWhenWrong = { when: ({ value }: { readonly value: unknown }) => typeof
 
 const periodRule = z
   .strictObject({
-    cron: z.string().max(200),
-    timezone: z.string().max(100).exactOptional(),
-    forMs: duration.exactOptional(),
-    until: z.string().max(200).exactOptional(),
-    target: machines,
+    cron: z.string().max(200).describe('when a period begins: minute hour day month weekday, such as `0 8 * * 1-5`'),
+    timezone: z.string().max(100).describe('an IANA name (UTC)').exactOptional(),
+    forMs: duration.describe('how long it is').exactOptional(),
+    until: z.string().max(200).describe('in place of `forMs`: when it ends, as cron').exactOptional(),
+    target: machines.describe('in place of the pool’s own; of periods that overlap the highest wins'),
   })
+  .describe('periods with a target of their own')
   .superRefine((rule, context) => {
     const raise = (key: string, message: string): void => context.addIssue({ code: 'custom', path: [key], message });
     const zone = typeof rule.timezone === 'string' ? rule.timezone : undefined;
@@ -33,13 +34,18 @@ const periodRule = z
 
 const pool = z
   .strictObject({
-    bundle: id,
-    target: machines,
-    ceiling: machines,
-    idleMs: duration.exactOptional(),
-    maxUses: z.int().min(1).exactOptional(),
-    schedule: z.array(periodRule).max(50).exactOptional(),
+    bundle: id.describe('what its machines are made of; one pool a bundle'),
+    target: machines.describe('so many stand ready'),
+    ceiling: machines.describe('so many exist at most, leased ones too'),
+    idleMs: duration.describe('a machine that stood ready so long is replaced').exactOptional(),
+    maxUses: z
+      .int()
+      .min(1)
+      .describe('leases of one machine, where the bundle reclaims by `reload` or `reset`')
+      .exactOptional(),
+    schedule: z.array(periodRule).max(50).describe('periods with another target').exactOptional(),
   })
+  .describe('machines of one bundle that stand ready before they are asked for')
   .superRefine(({ target, ceiling, schedule }, context) => {
     const above = (wanted: unknown): boolean =>
       typeof wanted === 'number' && typeof ceiling === 'number' && wanted > ceiling;

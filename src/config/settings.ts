@@ -61,10 +61,11 @@ export interface SweepSettings {
 
 const secretSource = z
   .strictObject({
-    file: z.string().min(1).exactOptional(),
-    env: z.string().min(1).exactOptional(),
-    command: words.exactOptional(),
+    file: z.string().min(1).describe('a file that holds it; a last line break is no part of it').exactOptional(),
+    env: z.string().min(1).describe('a variable of the environment of `slipway dev`').exactOptional(),
+    command: words.describe('a command that prints it').exactOptional(),
   })
+  .describe('where the worker finds a secret, one of the three; jobs and bundles use it by its name')
   .superRefine(
     (source, context) => {
       const given = Object.keys(source).filter((key) => ['file', 'env', 'command'].includes(key));
@@ -82,12 +83,15 @@ const hostName = z
 
 /** The schema of `slipway.yaml`. */
 export const settingsFile = z.strictObject({
-  secrets: z.record(name, secretSource).exactOptional(),
+  secrets: z.record(name, secretSource).describe('secrets by name').exactOptional(),
   tokens: z
     .record(
       name.refine((owner) => owner !== unknownOwner, 'is the owner of leases that nobody’s token started'),
-      z.strictObject({ file: z.string().min(1) }),
+      z
+        .strictObject({ file: z.string().min(1).describe('a file of mode 0600 that holds the bearer token') })
+        .describe('who comes with this token to the API is this owner'),
     )
+    .describe('owners of leases by name, beside the user who runs the stack')
     .exactOptional(),
   providers: z
     .record(name, providerSettings)
@@ -95,29 +99,48 @@ export const settingsFile = z.strictObject({
       for (const { provider, key, message } of accountMistakes(providers))
         context.addIssue({ code: 'custom', path: [provider, key], message });
     })
+    .describe('where machines come from, by name; `local` is there without being said')
     .exactOptional(),
   api: z
     .strictObject({
-      port: z.int().min(1).max(65_535).exactOptional(),
-      hosts: z.array(hostName).max(100).exactOptional(),
+      port: z.int().min(1).max(65_535).describe('on loopback; without it 4800, or one that is free').exactOptional(),
+      hosts: z
+        .array(hostName)
+        .max(100)
+        .describe('names by which it may be called, beside those of loopback')
+        .exactOptional(),
     })
+    .describe('the HTTP API')
     .exactOptional(),
   output: z
     .strictObject({
-      limitBytes: z.int().min(0).exactOptional(),
-      keepDays: z.number().min(0).max(36_500).exactOptional(),
+      limitBytes: z
+        .int()
+        .min(0)
+        .describe('kept of each stream of a task (1 GiB); what comes after is counted')
+        .exactOptional(),
+      keepDays: z.number().min(0).max(36_500).describe('after a task’s end (30)').exactOptional(),
     })
+    .describe('what tasks print')
     .exactOptional(),
-  pools: poolsFile.exactOptional(),
+  pools: poolsFile.describe('machines kept warm, by name').exactOptional(),
   sweep: z
     .strictObject({
       everyMs: duration
         .pipe(z.int().min(1_000, 'must be at least 1s').max(86_400_000, 'must be at most 1d'))
+        .describe('how often each provider is looked at (1m)')
         .exactOptional(),
-      graceMs: duration.pipe(z.int().max(3_600_000, 'must be at most 1h')).exactOptional(),
+      graceMs: duration
+        .pipe(z.int().max(3_600_000, 'must be at most 1h'))
+        .describe('an orphan is what nobody owns on two looks so far apart (30s)')
+        .exactOptional(),
     })
+    .describe('the search for machines that nobody owns')
     .exactOptional(),
-  upgrade: z.literal('hold').exactOptional(),
+  upgrade: z
+    .literal('hold')
+    .describe('while workers of two versions run: what is new in the workflows does not begin yet')
+    .exactOptional(),
 });
 
 type SettingsFile = z.output<typeof settingsFile>;

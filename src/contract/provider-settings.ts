@@ -5,24 +5,29 @@ import { name } from './common.ts';
 
 const limit = z.int().min(0).max(1_000_000_000);
 const limits = {
-  machines: limit.exactOptional(),
-  cores: limit.exactOptional(),
-  memoryMb: limit.exactOptional(),
+  machines: limit.describe('machines at once').exactOptional(),
+  cores: limit.describe('their cores, together').exactOptional(),
+  memoryMb: limit.describe('their memory, together').exactOptional(),
 };
 
-/** What we may have of an account at once; and each owner of leases. */
-const quota = z.strictObject({
-  ...limits,
-  perOwner: z.strictObject(limits).exactOptional(),
-  coolDownMs: duration.exactOptional(),
-});
+const quota = z
+  .strictObject({
+    ...limits,
+    perOwner: z.strictObject(limits).describe('the same three keys, for each owner of leases').exactOptional(),
+    coolDownMs: duration
+      .describe(
+        'how long a zone and size that was out of stock is left alone at first (30s, with jitter; longer each time)',
+      )
+      .exactOptional(),
+  })
+  .describe('what we may have of the account at once; a lease over it waits in order');
 
-/** How often the account may be called, by all workers together. */
 const rate = z
   .strictObject({
-    callsPerSecond: z.number().min(0.01).max(10_000),
-    burst: z.int().min(1).max(10_000).exactOptional(),
+    callsPerSecond: z.number().min(0.01).max(10_000).describe('over time'),
+    burst: z.int().min(1).max(10_000).describe('at once (as many as in a second)').exactOptional(),
   })
+  .describe('how often the account may be called, by all workers together')
   .transform(({ callsPerSecond, burst }): CallRate => ({
     callsPerSecond,
     burst: burst ?? Math.max(1, Math.floor(callsPerSecond)),
@@ -30,9 +35,10 @@ const rate = z
 
 /** `providers.<name>` of `slipway.yaml`: what every provider has; its own part is checked by the provider. */
 export const providerSettings = z.looseObject({
-  type: z.literal('local'),
-  /** Providers of one account share its quota and its rate; the provider's own name when absent. */
-  account: name.exactOptional(),
+  type: z.literal('local').describe('the kind of provider'),
+  account: name
+    .describe('providers of one account share its quota and its rate (the provider’s own name)')
+    .exactOptional(),
   quota: quota.exactOptional(),
   rate: rate.exactOptional(),
 });

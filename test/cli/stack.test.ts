@@ -1,5 +1,8 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StackModule } from '../../src/cli/context.ts';
+import { stateFolder } from '../../src/config/state-folder.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { freshId } from '../api/api-bench.ts';
 import { start, startCliBench } from './cli-bench.ts';
@@ -127,5 +130,27 @@ describe('dev', () => {
     expect(stdout).toContain('UI         http://127.0.0.1:8233');
     expect(stderr).toContain('Stopping');
     expect((await run(['dev', '--idle', '1m'], foreground)).code).toBe(2);
+  });
+});
+
+describe('with mistakes in slipway.yaml while a stack runs', () => {
+  it('who looks at pools, quotas or providers is told them, and the data stays as it is', async () => {
+    const { module } = fakeStack();
+    await module.ensureStack?.(stateFolder(join(cli.folder, '.slipway')), { mode: 'background' });
+    await writeFile(join(cli.folder, 'slipway.yaml'), 'pools: {web: {bundle: web, target: 5, ceiling: 2}}\n');
+    for (const words of [
+      ['pool', 'list'],
+      ['quota', 'list'],
+      ['provider', 'check'],
+    ]) {
+      const { stdout, stderr } = await run([...words, '--json'], module);
+      expect(stderr).toContain(
+        '! slipway.yaml has mistakes; its last good version stays in force:\n' +
+          '    slipway.yaml:1:36   pools.web.target: 5 machines are more than the ceiling of 2\n',
+      );
+      expect(JSON.parse(stdout)).toBeInstanceOf(Array);
+    }
+    await rm(join(cli.folder, 'slipway.yaml'));
+    expect((await run(['pool', 'list'], module)).stderr).not.toContain('slipway.yaml has mistakes');
   });
 });

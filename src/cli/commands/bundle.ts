@@ -1,11 +1,11 @@
-import { relative } from 'node:path';
 import type { Command } from 'commander';
-import type { BundleDetail, BundleMistake, BundleReport, BundleView } from '../../contract/bundle-views.ts';
+import type { BundleDetail, BundleReport, BundleView } from '../../contract/bundle-views.ts';
 import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
 import { exit } from '../exit.ts';
 import { bundleStory } from '../output/bundle.ts';
-import { harmless, nothing, table } from '../output/table.ts';
+import { mistakeLine } from '../output/mistake.ts';
+import { nothing, table } from '../output/table.ts';
 
 interface Bundles {
   list(): Promise<readonly BundleView[]>;
@@ -75,7 +75,7 @@ export function addBundle(program: Command, action: Action): void {
         cli.show({ mistakes, files, filesWithMistakes }, () =>
           mistakes.length === 0
             ? `${files} ${files === 1 ? 'bundle is' : 'bundles are'} good.`
-            : mistakes.map((each) => mistakeLine(cli, each)).join('\n'),
+            : mistakes.map((each) => mistakeLine(cli.io.cwd, each)).join('\n'),
         );
         if (mistakes.length === 0) return exit.ok;
         cli.say(
@@ -84,11 +84,6 @@ export function addBundle(program: Command, action: Action): void {
         return exit.usage;
       }),
     );
-}
-
-function mistakeLine(cli: Cli, { file, line, col, path, message }: BundleMistake): string {
-  const near = relative(cli.io.cwd, file);
-  return `${near.startsWith('..') ? file : near}:${line}:${col}   ${path === '' ? '' : `${path}: `}${harmless(message)}`;
 }
 
 const inForceText = ({ version = '', since }: BundleView): string =>
@@ -102,7 +97,7 @@ function stateOf(bundle: BundleView): string {
 /** The file as it stands is not what is leased: said wherever the bundle is shown. */
 function sayMistakes(cli: Cli, bundle: BundleView): void {
   if (bundle.mistakes.length === 0) return;
-  for (const each of bundle.mistakes) cli.say(mistakeLine(cli, each));
+  for (const each of bundle.mistakes) cli.say(mistakeLine(cli.io.cwd, each));
   cli.say(
     bundle.inForce ? `Until that is mended ${inForceText(bundle)}.` : 'No version is in force until that is mended.',
   );

@@ -9,6 +9,7 @@ import { clock, roundMs } from '../output/units.ts';
 import { count } from '../parse.ts';
 import { withStack } from '../with-stack.ts';
 import { addBundle } from './bundle.ts';
+import { noteSettings } from '../settings-note.ts';
 
 export function addOperator(program: Command, action: Action): void {
   addMachine(program, action);
@@ -30,6 +31,7 @@ export function addOperator(program: Command, action: Action): void {
             ])
             .join('\n'),
         );
+        await noteSettings(cli);
         return checks.every(({ ok }) => ok) ? exit.ok : failureTable.ProviderUnavailable.exit;
       }),
     );

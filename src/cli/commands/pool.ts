@@ -5,6 +5,7 @@ import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
 import { poolStory, poolTable } from '../output/pool.ts';
 import { wholeNumber } from '../parse.ts';
+import { noteSettings } from '../settings-note.ts';
 
 export function addPool(program: Command, action: Action): void {
   const pool = program
@@ -19,13 +20,19 @@ export function addPool(program: Command, action: Action): void {
         const pools = await (await cli.client()).pools.list();
         cli.show(pools, () => poolTable(pools));
         if (pools.length === 0) cli.say('No pools. They are declared under pools: of slipway.yaml.');
+        await noteSettings(cli);
       }),
     );
   pool
     .command('show')
     .summary('Show a pool with its machines and who waits for one')
     .argument('<pool>')
-    .action(action({}, async (cli, [name]) => show(cli, await (await cli.client()).pools.show(name as string))));
+    .action(
+      action({}, async (cli, [name]) => {
+        show(cli, await (await cli.client()).pools.show(name as string));
+        await noteSettings(cli);
+      }),
+    );
   pool
     .command('set')
     .summary('Keep more or fewer machines, until slipway.yaml says something else')

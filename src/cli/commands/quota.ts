@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Action } from '../action.ts';
 import { quotaStory, quotaTable } from '../output/quota.ts';
+import { noteSettings } from '../settings-note.ts';
 
 export function addQuota(program: Command, action: Action): void {
   const quota = program
@@ -17,6 +18,7 @@ export function addQuota(program: Command, action: Action): void {
         const quotas = await (await cli.client()).quotas.list();
         cli.show(quotas, () => quotaTable(quotas));
         if (quotas.length === 0) cli.say('No quotas. They are declared under providers.<name>.quota of slipway.yaml.');
+        await noteSettings(cli);
       }),
     );
   quota
@@ -27,6 +29,7 @@ export function addQuota(program: Command, action: Action): void {
       action({}, async (cli, [account]) => {
         const status = await (await cli.client()).quotas.show(account as string);
         cli.show(status, () => quotaStory(status, Date.now()));
+        await noteSettings(cli);
       }),
     );
 }
