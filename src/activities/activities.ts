@@ -3,6 +3,7 @@ import type { Reason } from '../domain/failure.ts';
 import type { Access, LeaseRequest, LeaseState, StepFailure } from '../domain/lease.ts';
 import type { Located, Reached } from '../domain/machine-life.ts';
 import type { Debt } from '../domain/machine.ts';
+import type { Notification, NotifyEvent, NotifyTarget } from '../domain/notify.ts';
 import type { Claim, ClaimAnswer, PoolPeriod, PoolPeriodRule } from '../domain/pool.ts';
 import type { FoundMachine } from '../domain/reuse.ts';
 import type { SweepReport } from '../domain/sweep.ts';
@@ -42,6 +43,22 @@ export interface TaskRef extends GuestRef {
   readonly spec: TaskSpec;
   /** Of the recipe: it holds the bound of the task's output. */
   readonly digest: string;
+}
+
+/** A call to a dispatcher's own URL. The key that it is signed with is known by its name only. */
+export interface Notice {
+  readonly leaseId: string;
+  readonly event: NotifyEvent;
+  /** The same for one event of one lease, at every try. */
+  readonly webhookId: string;
+  readonly target: NotifyTarget;
+  readonly body: Notification;
+}
+
+/** How it was taken. */
+export interface Notified {
+  readonly status: number;
+  readonly tries: number;
 }
 
 export type WatchNews = { readonly type: 'lost'; readonly reason: Reason } | { readonly type: 'leaseClosed' };
@@ -158,6 +175,9 @@ export interface Activities {
   }): Promise<FileResult>;
   letKeyIn(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;
   takeKeyOut(input: { readonly leaseId: string; readonly publicKey: string }): Promise<void>;
+
+  /** One try to tell a dispatcher; the same call, by its id, however often. */
+  notify(input: Notice): Promise<Notified>;
 
   forgetSecrets(input: { readonly leaseId: string }): Promise<void>;
   /**

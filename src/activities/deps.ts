@@ -28,6 +28,8 @@ export interface Deps {
     readonly value: (leaseId: string, name: string) => Promise<string>;
     readonly forget: (leaseId: string) => Promise<void>;
   };
+  /** Hosts that notifications may go to, as the settings say now; undefined: any. */
+  readonly notifyAllow: () => Promise<readonly string[] | undefined>;
   readonly installation: { readonly key: Uint8Array; readonly id: string };
   readonly client: Client;
   readonly tuning: Tuning;

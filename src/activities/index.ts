@@ -4,6 +4,7 @@ import { claimActivities } from './claims.ts';
 import type { Deps } from './deps.ts';
 import { toTemporal } from './failure.ts';
 import { machineActivities } from './machines.ts';
+import { notifyActivities } from './notify.ts';
 import { quotaActivities } from './quotas.ts';
 import { renewActivities } from './renew.ts';
 import { sweepActivities } from './sweep.ts';
@@ -26,6 +27,7 @@ export function createActivities(deps: Deps): Activities {
     forgetSecrets: ({ leaseId }) => beating(() => deps.secrets.forget(leaseId)),
     ...claimActivities(deps),
     ...machineActivities(deps),
+    ...notifyActivities(deps),
     ...quotaActivities(deps),
     ...renewActivities(deps),
     ...taskActivities(deps),

@@ -8,6 +8,7 @@ import type { Reason } from '../domain/failure.ts';
 import { jobTaskId, leaseWorkflowId, machineWorkflowId } from '../domain/ids.ts';
 import type { Attempt, LeaseEndState, LeaseResult, LeaseStatus, MachineStatus } from '../domain/lease.ts';
 import { unknownOwner } from '../domain/owner.ts';
+import { notifyNow } from './notify.ts';
 import { queueNow } from './pools.ts';
 import { waitNow } from './quotas.ts';
 import { domainErrorOf } from './temporal-failure.ts';
@@ -114,10 +115,12 @@ export async function viewOf(client: Client, status: LeaseStatus): Promise<Lease
     attemptNow(status, attempt, attempt === last ? machine : machines[n]),
   );
   const queue = status.queue && (await queueNow(client, status.leaseId, status.queue));
+  const notify = status.notify && (await notifyNow(client, status, status.notify));
   return {
     ...status,
     attempts,
     ...(queue ? { queue } : {}),
+    ...(notify ? { notify } : {}),
     // What a pool's machine does for others is no part of this lease.
     ...(machine && isOf(status, machine) ? { machine } : {}),
   };

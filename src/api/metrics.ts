@@ -10,7 +10,7 @@ import { quickly } from './workflows.ts';
 
 /** Read from Temporal at each scrape: nothing is counted here that a restart would forget. */
 export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers'>): Promise<readonly Metric[]> {
-  const [lines, leases, machines] = await Promise.all([
+  const [lines, leases, machines, sending, failed] = await Promise.all([
     ledger(deps),
     openByState(
       deps.client,
@@ -22,6 +22,8 @@ export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers'>): Prom
       workflowType.machine,
       machineStates.filter((state) => !isOver(state)),
     ),
+    notifications(deps.client, 'Running'),
+    notifications(deps.client, 'Failed'),
   ]);
   const each = (valueOf: (line: LedgerLine) => number | undefined): Metric['samples'] =>
     lines.flatMap((line) => {
@@ -37,6 +39,10 @@ export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers'>): Prom
   return [
     gauge('slipway_leases', 'Open leases by state.', leases),
     gauge('slipway_machines', 'Open machines by the phase that people look for.', machines),
+    gauge('slipway_notifications', 'Calls to dispatchers that are under way, or were given up.', [
+      { labels: { state: 'sending' }, value: sending },
+      { labels: { state: 'failed' }, value: failed },
+    ]),
     gauge(
       'slipway_machines_owned',
       'Machines at the provider whose workflow is open.',
@@ -83,6 +89,11 @@ export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers'>): Prom
 
 const secondsOf = (instant: string | undefined): number | undefined =>
   instant === undefined ? undefined : Date.parse(instant) / 1_000;
+
+const notifications = async (client: Client, status: 'Running' | 'Failed'): Promise<number> => {
+  const query = `WorkflowType = '${workflowType.notify}' AND ExecutionStatus = '${status}'`;
+  return (await quickly(client, () => client.workflow.count(query))).count;
+};
 
 const openByState = (client: Client, type: string, states: readonly string[]): Promise<Metric['samples']> =>
   Promise.all(

@@ -6,6 +6,7 @@ import { createKeptBundles } from '../config/bundle-kept.ts';
 import { packageBundlesFolder } from '../config/bundle-folders.ts';
 import { createBundles } from '../config/bundles.ts';
 import { readInstallation } from '../config/installation.ts';
+import { admitNotify } from '../config/notify.ts';
 import { forgetSealedSecrets, sealSecret } from '../config/secrets.ts';
 import { readSettings } from '../config/settings.ts';
 import type { StackTemporal } from '../config/stack-file.ts';
@@ -55,8 +56,10 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
     fetched: createFetchedStore(state.fetched),
     blobLimitBytes,
     bundles,
-    admit: async (request) =>
-      (await resolveBundle(await bundles.get(request.bundle), request, blobs)).plan.bundle.notice,
+    admit: async (request) => {
+      admitNotify(await readSettings(state), request);
+      return (await resolveBundle(await bundles.get(request.bundle), request, blobs)).plan.bundle.notice;
+    },
     secrets: {
       seal: (leaseId, name, value) => sealSecret(state, installation.key, leaseId, name, value),
       forget: (leaseId) => forgetSealedSecrets(state, leaseId),

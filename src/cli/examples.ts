@@ -16,6 +16,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'lease create': [
     'slipway lease create --bundle hello',
     'slipway lease create --bundle hello --id web --ttl 2h --file conf:/etc/web.conf:0644:root',
+    'slipway lease create --bundle hello --notify https://ci.example.com/slipway --notify-secret ci-hook',
     'slipway lease create --bundle web --param greeting=ahoy        slipway bundle show web names them',
   ],
   'lease list': ['slipway lease list', 'slipway lease list --owner ci', 'slipway lease list --all --json'],

@@ -55,6 +55,8 @@ export const leaseOptions = (command: Command): Command =>
     .option('--acquire <duration>', 'give up when there is no ready machine by then', duration)
     .option('--attempts <n>', 'how many machines may be tried', count)
     .option('--priority <n>', 'where leases wait: higher comes first, -100 to 100 (else 0)', wholeNumber)
+    .option('--notify <url>', 'call this URL when the lease is ready and when it has ended')
+    .option('--notify-secret <name>', 'the operator’s secret that the calls are signed with')
     .option('--meta <key=value>', 'kept with the lease and shown back; may be repeated', each(keyValue))
     .addOption(
       new Option('--keep [duration]', 'keep the machine for a look when it, or the job, fails')

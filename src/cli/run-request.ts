@@ -35,6 +35,8 @@ export interface LeaseFlags {
   readonly keep?: number;
   readonly priority?: number;
   readonly key?: readonly string[];
+  readonly notify?: string;
+  readonly notifySecret?: string;
   readonly meta?: readonly (readonly [string, string])[];
 }
 
@@ -140,6 +142,15 @@ async function requestFileOf(
   return tree ? packed(from, send) : send(from);
 }
 
+/** @throws DomainError InvalidRequest for one without the other: a call that nobody can prove is of no use */
+function notifyOf({ notify: url, notifySecret: secret }: LeaseFlags): Pick<LeaseRequest, 'notify'> {
+  if (url !== undefined && secret !== undefined) return { notify: { url, secret } };
+  if (url === undefined && secret === undefined) return {};
+  throw new DomainError('InvalidRequest', '--notify and --notify-secret go together.', {
+    hint: '--notify https://ci.example.com/hook --notify-secret NAME, one of `secrets:` in slipway.yaml.',
+  });
+}
+
 /** Uploads the files, and answers the lease as the API takes it. */
 export async function leaseRequestOf(
   cli: Cli,
@@ -148,6 +159,7 @@ export async function leaseRequestOf(
   flags: LeaseFlags,
   signal: AbortSignal,
 ): Promise<LeaseRequest> {
+  const notify = notifyOf(flags);
   const files: RequestFile[] = [];
   for (const flag of flags.file ?? []) files.push(await requestFileOf(cli, client, flag, signal));
   const metadata = Object.fromEntries(flags.meta ?? []);
@@ -161,6 +173,7 @@ export async function leaseRequestOf(
     ...(flags.acquire === undefined ? {} : { acquireWithinMs: flags.acquire }),
     ...(flags.keep === undefined ? {} : { holdOnFailureMs: flags.keep }),
     ...(flags.key === undefined ? {} : { authorizedKeys: flags.key }),
+    ...notify,
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(isEmpty(metadata) ? {} : { metadata }),
   };

@@ -144,22 +144,27 @@ async function valueOf(source: SecretSource, settings: Settings): Promise<{ byte
 }
 
 /**
+ * Where the operator keeps the secret.
+ * @throws DomainError InvalidRequest for a name that `slipway.yaml` does not have, with near ones
+ */
+export function sourceOfSecret(settings: Settings, name: string): SecretSource {
+  const source = Object.hasOwn(settings.secrets, name) ? settings.secrets[name] : undefined;
+  if (source !== undefined) return source;
+  const near = nearWords(name, Object.keys(settings.secrets));
+  throw new DomainError(
+    'InvalidRequest',
+    `No secret \`${name}\`.${near.length > 0 ? ` Near: ${near.join(', ')}.` : ''}`,
+    { hint: `The operator names secrets under \`secrets:\` of ${settings.file}.` },
+  );
+}
+
+/**
  * The value of an operator's secret, as text, without the newline that a file or command ends with.
  * @throws DomainError InvalidRequest for a name that `slipway.yaml` does not have; Internal (retryable) when its source
  * gives none. No message holds a value.
  */
 export async function resolveSecret(settings: Settings, name: string): Promise<string> {
-  const source = Object.hasOwn(settings.secrets, name) ? settings.secrets[name] : undefined;
-  if (source === undefined) {
-    const near = nearWords(name, Object.keys(settings.secrets));
-    throw new DomainError(
-      'InvalidRequest',
-      `No secret \`${name}\`.${near.length > 0 ? ` Near: ${near.join(', ')}.` : ''}`,
-      {
-        hint: `The operator names secrets under \`secrets:\` of ${settings.file}.`,
-      },
-    );
-  }
+  const source = sourceOfSecret(settings, name);
   const raise = (why: string): never => {
     throw new DomainError('Internal', `Secret \`${name}\` could not be had: ${why}.`, {
       hint: `Look at secrets.${name} in ${settings.file}.`,

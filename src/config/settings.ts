@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { duration } from '../contract/bundle.ts';
 import { name, words } from '../contract/common.ts';
+import { allowedHost } from '../contract/notify.ts';
 import { providerSettings } from '../contract/provider-settings.ts';
 import { DomainError } from '../domain/failure.ts';
 import { unknownOwner } from '../domain/owner.ts';
@@ -48,6 +49,8 @@ export interface Settings {
   readonly sweep: SweepSettings;
   /** By name. */
   readonly pools: Readonly<Record<string, PoolSettings>>;
+  /** Hosts that notifications may go to; absent: any that is not link-local. */
+  readonly notify?: { readonly allow: readonly string[] };
   /** `hold` while workers of two versions run: what is new in the workflows does not begin yet. */
   readonly upgrade?: 'hold';
 }
@@ -137,6 +140,12 @@ export const settingsFile = z.strictObject({
     })
     .describe('the search for machines that nobody owns')
     .exactOptional(),
+  notify: z
+    .strictObject({
+      allow: z.array(allowedHost).describe('the only hosts that may be called: `host`, `host:port` or `*.domain`'),
+    })
+    .describe('calls to the dispatchers of leases')
+    .exactOptional(),
   upgrade: z
     .literal('hold')
     .describe('while workers of two versions run: what is new in the workflows does not begin yet')
@@ -172,6 +181,7 @@ function settingsOf(file: string, given: SettingsFile): Settings {
     output: { ...defaults, ...given.output },
     sweep: { ...sweepDefaults, ...given.sweep },
     pools: given.pools ?? {},
+    ...(given.notify === undefined ? {} : { notify: given.notify }),
     ...(given.upgrade === undefined ? {} : { upgrade: given.upgrade }),
   };
 }

@@ -11,6 +11,7 @@ import type {
   TaskStatus,
   TaskSummary,
 } from '../domain/lease.ts';
+import { notifyStates, type LeaseNotify, type Notification, type NotifyStatus } from '../domain/notify.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { taskStates } from '../domain/task.ts';
 import {
@@ -85,6 +86,18 @@ const leaseQueue = answer<LeaseQueue>({
   estimateMs: z.number().exactOptional(),
   reason: reason.exactOptional(),
 });
+const notifyStatus = answer<NotifyStatus>({
+  state: z.enum(notifyStates),
+  since: instant,
+  at: instant.exactOptional(),
+  tries: count.exactOptional(),
+  reason: reason.exactOptional(),
+});
+const leaseNotify = answer<LeaseNotify>({
+  to: z.string(),
+  ready: notifyStatus.exactOptional(),
+  ended: notifyStatus.exactOptional(),
+});
 export const leaseStatus = answer<LeaseStatus>({
   ...statusShape,
   state: z.enum(leaseStates),
@@ -95,6 +108,7 @@ export const leaseStatus = answer<LeaseStatus>({
   collected: z.array(collectedFile).exactOptional(),
   parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).exactOptional(),
   metadata: texts.exactOptional(),
+  notify: leaseNotify.exactOptional(),
   refused: z.array(z.string()).exactOptional(),
 });
 export const leaseResult = answer<LeaseResult>({
@@ -103,6 +117,20 @@ export const leaseResult = answer<LeaseResult>({
   job: taskResult.exactOptional(),
   collected: z.array(collectedFile).exactOptional(),
 });
+
+/** The body of a call to a dispatcher. */
+export const notification: z.ZodType<Notification> = z.union([
+  answer<Extract<Notification, { type: 'lease.ready' }>>({
+    type: z.literal('lease.ready'),
+    timestamp: instant,
+    data: leaseStatus,
+  }),
+  answer<Extract<Notification, { type: 'lease.ended' }>>({
+    type: z.literal('lease.ended'),
+    timestamp: instant,
+    data: leaseResult,
+  }),
+]);
 
 const debt = z.looseObject({ kind: z.enum(debtKinds), key: z.string(), since: instant });
 const poolOfMachine = z.looseObject({ name: z.string(), uses: count, retiring: z.string().exactOptional() });

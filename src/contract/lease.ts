@@ -15,6 +15,7 @@ import {
   treeHasModes,
   words,
 } from './common.ts';
+import { notifyTarget } from './notify.ts';
 import { parameterValues } from './parameters.ts';
 
 /** The largest request, in bytes of its JSON. Larger things go by blob or file. */
@@ -69,6 +70,7 @@ export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
     )
     .max(50)
     .exactOptional(),
+  notify: notifyTarget.exactOptional(),
   priority: z.int().min(-100).max(100).exactOptional(),
   metadata: z.record(z.string().max(64), z.string().max(1024)).exactOptional(),
 });

@@ -12,6 +12,7 @@ export const workflowType = {
   pool: 'pool',
   sweep: 'sweep',
   quota: 'quota',
+  notify: 'notify',
 } as const;
 
 /** Work of the stack on itself: a stack in which nothing else is open is idle. */

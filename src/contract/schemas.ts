@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { leaseResult, leaseStatus, machineStatus, taskStatus, taskSummary } from './answers.ts';
+import { leaseResult, leaseStatus, machineStatus, notification, taskStatus, taskSummary } from './answers.ts';
 import { bundleFile } from './bundle.ts';
 import { bundleDetail, bundleReport, bundleView } from './bundle-views.ts';
 import { leaseListing, leaseView, machineListing, problem, providerView } from './http.ts';
@@ -33,6 +33,7 @@ const answered: Readonly<Record<string, z.ZodType>> = {
   'lease-view': leaseView,
   'lease-result': leaseResult,
   'lease-listing': leaseListing,
+  notification,
   'task-summary': taskSummary,
   'task-status': taskStatus,
   'task-result': taskResult,

@@ -1,7 +1,7 @@
 import type { Connection } from '@temporalio/client';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StackTemporal } from '../config/stack-file.ts';
-import { upkeepWorkflowTypes } from '../contract/messages.ts';
+import { upkeepWorkflowTypes, workflowType } from '../contract/messages.ts';
 import { look, lookEveryMs, notIdle } from './idle.ts';
 
 export interface IdleWatchOptions {
@@ -13,18 +13,22 @@ export interface IdleWatchOptions {
   readonly signal: AbortSignal;
 }
 
+/** One who is told something and does not answer is told at the next start: a stack is not kept up for a day by that. */
+const notifyKeepsUpMs = 600_000;
 const upkeep = upkeepWorkflowTypes.map((type) => `'${type}'`).join(', ');
 
 /**
  * Whether a workflow is open, beside the stack's work on itself: any on a server of our own, which would end with us, and those of slipway on another. An
  * unanswered question counts as work: nothing ends by a fault.
  */
-async function hasOpenWork(connection: Connection, temporal: StackTemporal): Promise<boolean> {
+async function hasOpenWork(connection: Connection, temporal: StackTemporal, nowMs = Date.now()): Promise<boolean> {
   const ours = temporal.profile === undefined ? '' : ` AND TaskQueue = '${temporal.taskQueue}'`;
+  const since = new Date(nowMs - notifyKeepsUpMs).toISOString();
+  const fresh = `(WorkflowType != '${workflowType.notify}' OR StartTime > '${since}')`;
   try {
     const found = await connection.workflowService.countWorkflowExecutions({
       namespace: temporal.namespace,
-      query: `ExecutionStatus = 'Running' AND WorkflowType NOT IN (${upkeep})${ours}`,
+      query: `ExecutionStatus = 'Running' AND WorkflowType NOT IN (${upkeep}) AND ${fresh}${ours}`,
     });
     return Number(found.count) > 0;
   } catch {
@@ -51,10 +55,10 @@ export async function untilIdle(options: IdleWatchOptions): Promise<boolean> {
 const settleMs = 2_000;
 
 /** A quick look for one who is done: two looks in a row without work, within the time that visibility lags behind. */
-export async function isIdleNow(connection: Connection, temporal: StackTemporal): Promise<boolean> {
+export async function isIdleNow(connection: Connection, temporal: StackTemporal, nowMs?: number): Promise<boolean> {
   const until = performance.now() + settleMs;
   for (let quiet = 0; performance.now() < until;) {
-    quiet = (await hasOpenWork(connection, temporal)) ? 0 : quiet + 1;
+    quiet = (await hasOpenWork(connection, temporal, nowMs)) ? 0 : quiet + 1;
     if (quiet === 2) return true;
     await pause(100);
   }

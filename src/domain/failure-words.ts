@@ -82,6 +82,16 @@ export const failureWords: Readonly<Record<FailureType, FailureWords>> = {
     acts: 'slipway',
     next: 'The lease takes a new machine; when all attempts end alike, mend the step: slipway lease show ID --why.',
   },
+  NotifyRefused: {
+    title: 'The receiver of a notification does not want it, or may not be called',
+    acts: 'caller',
+    next: 'The lease goes on all the same. Look at how the call was answered: slipway lease show ID.',
+  },
+  NotifyUnanswered: {
+    title: 'The receiver of a notification does not answer',
+    acts: 'slipway',
+    next: 'The lease goes on all the same. It is called again for a day: slipway lease show ID.',
+  },
   HostKeyMismatch: {
     title: 'The guest is not the one that we made',
     acts: 'nobody',

@@ -19,6 +19,8 @@ export const failureTable = {
   SshAuthRefused: { retryable: false, http: 502, exit: 6 },
   GuestLost: { retryable: false, http: 502, exit: 6 },
   CustomizeFailed: { retryable: false, http: 502, exit: 6 },
+  NotifyRefused: { retryable: false, http: 502, exit: 6 },
+  NotifyUnanswered: { retryable: true, http: 503, exit: 6 },
   HostKeyMismatch: { retryable: false, http: 502, exit: 6 },
   Internal: { retryable: true, http: 500, exit: 1 },
 } as const satisfies Record<string, { retryable: boolean; http: number; exit: number }>;

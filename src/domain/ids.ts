@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { NotifyEvent } from './notify.ts';
 
 /** Lease and task ids, as callers choose them. */
 export const idPattern = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -13,6 +14,7 @@ export const machineWorkflowId = (machineId: string): string => `machine/${machi
 export const quotaWorkflowId = (account: string): string => `quota/${account}`;
 export const fileWorkflowId = (leaseId: string, fileId: string): string => `file/${leaseId}/${fileId}`;
 export const keyWorkflowId = (leaseId: string, keyId: string): string => `key/${leaseId}/${keyId}`;
+export const notifyWorkflowId = (leaseId: string, event: NotifyEvent): string => `notify/${leaseId}/${event}`;
 export const taskWorkflowId = (leaseId: string, taskId: string): string => `task/${leaseId}/${taskId}`;
 
 /** The id of a lease's machine; attempts count from 1. */

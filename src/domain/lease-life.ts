@@ -65,6 +65,8 @@ export interface LeaseLife {
   readonly refused: readonly string[];
   /** A task used a secret that the caller sealed for this lease. */
   readonly sealed: boolean;
+  /** Whom `notify` names is being told that it is ready. */
+  readonly readyTold?: true;
 }
 
 export type LeaseEvent =
@@ -86,6 +88,7 @@ export type LeaseEvent =
   | { readonly type: 'extensionTold'; readonly untilMs: number }
   | { readonly type: 'extended'; readonly untilMs: number; readonly updateId?: string }
   | { readonly type: 'end'; readonly state: LeaseEndState; readonly reason?: Reason; readonly byTemporal?: boolean }
+  | { readonly type: 'readyTold' }
   | { readonly type: 'deadline' }
   | { readonly type: 'ended' }
   | { readonly type: 'refused'; readonly text: string };
@@ -173,6 +176,8 @@ export function applyLease(life: LeaseLife, event: LeaseEvent, nowMs: number): L
       };
     case 'end':
       return endLease(life, event.state, nowMs, event.reason, event.byTemporal);
+    case 'readyTold':
+      return { ...life, readyTold: true };
     case 'deadline':
       return overdue(life, nowMs);
     case 'ended':

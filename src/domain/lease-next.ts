@@ -43,7 +43,11 @@ export type LeaseAction =
   | { readonly do: 'releaseMachine'; readonly machineId: string }
   | { readonly do: 'releaseStray'; readonly machineId: string }
   | { readonly do: 'extendMachine'; readonly machineId: string; readonly untilMs: number }
+  | { readonly do: 'tellReady' }
   | { readonly do: 'finish' };
+
+const oweReady = ({ request, readyMs, readyTold }: LeaseLife): boolean =>
+  request.notify !== undefined && readyMs !== undefined && !readyTold;
 
 export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
   const machine = life.machine;
@@ -61,7 +65,8 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
     // One that was granted and has not come yet is its pool's to take back.
     const had = alive && machine.phase !== 'asked';
     if (had && !machine.releaseAsked) return { do: 'releaseMachine', machineId: machine.machineId };
-    return !had || machine.accepted ? { do: 'finish' } : undefined;
+    if (had && !machine.accepted) return undefined;
+    return oweReady(life) ? { do: 'tellReady' } : { do: 'finish' };
   }
   if (!life.plan) return { do: 'resolve' };
   if (!alive) {
@@ -79,7 +84,8 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
     return { do: 'extendMachine', machineId: machine.machineId, untilMs: expiresMs };
   }
   const fresh = machine.phase === 'ready' ? life.tasks.find((task) => task.phase === 'accepted') : undefined;
-  return fresh ? { do: 'startTask', task: fresh } : undefined;
+  if (fresh) return { do: 'startTask', task: fresh };
+  return oweReady(life) ? { do: 'tellReady' } : undefined;
 }
 
 /** The word for people and for the search attribute. */
@@ -134,6 +140,7 @@ export function leaseStatusOf(life: LeaseLife): LeaseStatus {
     ...(collected ? { collected } : {}),
     ...(life.request.parameters ? { parameters: life.request.parameters } : {}),
     ...(life.request.metadata ? { metadata: life.request.metadata } : {}),
+    ...(life.request.notify ? { notify: { to: new URL(life.request.notify.url).origin } } : {}),
     ...(life.refused.length > 0 ? { refused: life.refused } : {}),
   };
 }

@@ -1,4 +1,5 @@
 import type { Reason } from './failure.ts';
+import type { LeaseNotify, NotifyTarget } from './notify.ts';
 import type { ReclaimPolicy } from './reuse.ts';
 import type { ParameterValues } from './parameters.ts';
 import type { TaskResult, TaskSpec, TaskState } from './task.ts';
@@ -38,6 +39,8 @@ export interface LeaseRequest {
   readonly holdOnFailureMs?: number;
   /** OpenSSH public keys of the tenant. */
   readonly authorizedKeys?: readonly string[];
+  /** Whom to tell when it is ready, and when it has ended. */
+  readonly notify?: NotifyTarget;
   /** Where leases wait for a machine, higher comes first; -100 to 100, 0 when absent. */
   readonly priority?: number;
   /** Free for the caller, shown back. */
@@ -180,6 +183,7 @@ export interface LeaseStatus {
   readonly collected?: readonly CollectedFile[];
   readonly parameters?: ParameterValues;
   readonly metadata?: Readonly<Record<string, string>>;
+  readonly notify?: LeaseNotify;
   /** Messages that were refused at the door, newest last, at most five. */
   readonly refused?: readonly string[];
 }

@@ -10,6 +10,7 @@ import { pooledPlan, poolOfBundle } from '../config/pooled-bundle.ts';
 import { createBundles } from '../config/bundles.ts';
 import { readInstallation, verifyInstallation } from '../config/installation.ts';
 import { withQuotas } from '../config/plan-quota.ts';
+import { admitNotify } from '../config/notify.ts';
 import { createSecrets } from '../config/secrets.ts';
 import { readSettings } from '../config/settings.ts';
 import type { StackTemporal } from '../config/stack-file.ts';
@@ -104,11 +105,13 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
     fetched,
     accounts: async () => accountsOf((await readSettings(state)).providers),
     resolve: async (request) => {
+      admitNotify(await readSettings(state), request);
       const resolved = await resolve(request, leaseWorkflowId(request.leaseId));
       const pool = poolOfBundle((await readSettings(state)).pools, request.bundle);
       return pool === undefined ? resolved : { ...resolved, plan: pooledPlan(pool, resolved, request) };
     },
     secrets: createSecrets(state, installation.key),
+    notifyAllow: async () => (await readSettings(state)).notify?.allow,
     installation,
     client,
     tuning: environment.tuning,

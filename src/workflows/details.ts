@@ -44,6 +44,7 @@ export function leaseDetails(status: LeaseStatus): string {
         : `collected: ${file.path}, ${file.bytes} B`,
     ),
     status.reason && `${status.reason.type}: ${status.reason.message}`,
+    status.notify && `tells ${status.notify.to} when it is ready, and when it has ended`,
     open && 'signals: `cancel` with `{"reason": "…"}` · `markReady` with `{"result": 0}` · update `release` with `{}`',
     ...(status.refused ?? []).map((text) => `refused: ${text}`),
   );

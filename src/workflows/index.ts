@@ -9,6 +9,7 @@ export { pool } from './pool.ts';
 export { quota } from './quota.ts';
 export { file } from './file.ts';
 export { key } from './key.ts';
+export { notify } from './notify.ts';
 export { sweep } from './sweep.ts';
 
 /** Whatever else is started on our queue: unknown, it would retry its first task for ever. */

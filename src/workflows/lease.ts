@@ -24,6 +24,7 @@ import { openClaims } from './lease-claims.ts';
 import { openCollect } from './lease-collect.ts';
 import { guestRefOf } from './lease-guest.ts';
 import { openLeaseDesk, type LeaseDesk } from './lease-desk.ts';
+import { tellEnded, tellReady } from './lease-notify.ts';
 import type { machine, MachineEnd } from './machine.ts';
 import { local, own } from './proxies.ts';
 import type { task } from './task.ts';
@@ -62,6 +63,7 @@ export async function lease(input: unknown): Promise<LeaseResult> {
     desk.apply({ type: 'ended' });
     await desk.answered();
     const result = leaseResultOf(desk.life);
+    await tellEnded(desk, result);
     // Its result cannot go along; the query `status` tells it.
     if (desk.life.ending?.byTemporal) throw new CancelledFailure('The lease was cancelled');
     if (result.state === 'failed') {
@@ -123,6 +125,9 @@ async function perform(
     case 'extendMachine':
       desk.apply({ type: 'extensionTold', untilMs: action.untilMs });
       return tellMachine(desk, action.machineId, machineSignals.extend, { untilMs: action.untilMs });
+    case 'tellReady':
+      desk.apply({ type: 'readyTold' });
+      return tellReady(desk);
     case 'finish':
   }
 }

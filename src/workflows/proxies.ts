@@ -1,6 +1,7 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import { longTaskQueue } from '../contract/messages.ts';
+import { notifyPause, notifyTryMs, notifyWithinMs } from '../domain/notify.ts';
 
 /** Unset, the cancellation type acts as TRY_CANCEL: a destroy then runs beside the create that it should undo. */
 const waiting = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
@@ -121,6 +122,18 @@ export const mover = (summary: string) =>
     heartbeatTimeout,
     cancellationType: waiting,
     retry: { initialInterval: 250, backoffCoefficient: 1.5, maximumInterval: 5_000 },
+    summary,
+  });
+
+/** Tells a dispatcher. The tries go over a day, and add nothing to the history. */
+export const teller = (summary: string) =>
+  proxyActivities<Pick<Activities, 'notify'>>({
+    taskQueue: longTaskQueue,
+    scheduleToCloseTimeout: notifyWithinMs,
+    startToCloseTimeout: 4 * notifyTryMs,
+    heartbeatTimeout,
+    cancellationType: waiting,
+    retry: { initialInterval: notifyPause.firstMs, backoffCoefficient: 2, maximumInterval: notifyPause.longestMs },
     summary,
   });
 

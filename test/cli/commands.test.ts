@@ -11,6 +11,31 @@ const json = async (args: readonly string[]): Promise<Record<string, unknown>> =
   JSON.parse((await cli.run([...args, '--json'])).stdout) as Record<string, unknown>;
 
 describe('a lease', () => {
+  it('tells its dispatcher when both the URL and the secret are said, and shows how that went', async () => {
+    const id = freshId();
+    const create = ['lease', 'create', '--bundle', 'hello', '--id', id];
+    const one = await cli.run([...create, '--notify', 'https://ci.example.com/hook']);
+    expect(one).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--notify and --notify-secret go together') as string,
+    });
+    const wrong = await cli.run([...create, '--notify', 'ci.example.com', '--notify-secret', 'hook']);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('must be an http or https URL') as string });
+    expect(
+      await cli.run([...create, '--notify', 'https://ci.example.com/hook', '--notify-secret', 'hook']),
+    ).toMatchObject({
+      code: 0,
+      stdout: `${id}\n`,
+    });
+    await expect
+      .poll(async () => (await cli.run(['lease', 'show', id])).stdout)
+      .toMatch(/^ {2}notify {4}https:\/\/ci\.example\.com · ready told \d\d:\d\d:\d\d$/m);
+    expect(await json(['lease', 'show', id])).toMatchObject({
+      notify: { to: 'https://ci.example.com', ready: { state: 'sent' } },
+    });
+    await cli.run(['lease', 'release', id, '--wait']);
+  });
+
   it('is created, listed, shown, extended and released', async () => {
     const id = freshId();
     const created = await cli.run([

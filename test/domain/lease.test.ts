@@ -203,7 +203,17 @@ class World {
         case 'extendMachine':
           this.apply({ type: 'extensionTold', untilMs: action.untilMs });
           break;
+        case 'tellReady':
+          expect(this.life.readyTold).toBeUndefined();
+          // What is to run runs already.
+          expect(this.life.tasks.every(({ phase }) => phase !== 'accepted')).toBe(true);
+          this.apply({ type: 'readyTold' });
+          break;
         case 'finish':
+          // Whoever wants to be told was told that it was ready, if it was.
+          expect(this.life.readyTold).toBe(
+            this.life.request.notify && this.life.readyMs !== undefined ? true : undefined,
+          );
           // Tasks were over first, and the machine has heard of its release or has ended.
           expect(openTasks(this.life)).toEqual([]);
           expect(this.collecting).toBe(false);
@@ -374,6 +384,7 @@ describe('a lease', () => {
       { ...request, acquireWithinMs: 20_000, ttlMs: 60_000, attempts: 2 },
       { ...collecting, holdOnFailureMs: 9_000 },
       { ...request, collect: ['~/out'] },
+      { ...jobRequest, notify: { url: 'https://ci.example.com/', secret: 'hook' } },
     ];
     const ends = new Set<string>();
     const choosing = fc.array(fc.nat(1_000), { maxLength: 30 });
@@ -483,6 +494,17 @@ describe('a lease', () => {
       const had = after(request, pooled, claim, given('warm+1'), comes('warm+1'), cancel);
       expect(nextLeaseAction(had)).toEqual({ do: 'releaseMachine', machineId: 'warm+1' });
     });
+  });
+
+  test('tells that it is ready once, after its job has begun', () => {
+    const notify = { url: 'https://ci.example.com/hook/t0ken', secret: 'hook' };
+    const life = after({ ...jobRequest, notify }, ...ready);
+    expect(nextLeaseAction(life)).toMatchObject({ do: 'startTask' });
+    const working = applyLease(life, { type: 'taskStarted', taskId: 'job' }, 9_000);
+    expect(nextLeaseAction(working)).toEqual({ do: 'tellReady' });
+    expect(nextLeaseAction(applyLease(working, { type: 'readyTold' }, 9_000))).toBeUndefined();
+    // The path may hold a token.
+    expect(leaseStatusOf(working).notify).toEqual({ to: 'https://ci.example.com' });
   });
 
   test('whose machine never gets ready takes a new one, as often as it may', () => {

@@ -84,6 +84,7 @@ const lives: Readonly<Record<string, (bench: LeaseBench) => Promise<Leased>>> = 
     await leased.handle.terminate('by hand');
     return leased;
   },
+  notified: (bench) => bench.lease({ job, notify: { url: 'https://ci.example.com/', secret: 'hook' } }),
   'lost-task': (bench) =>
     bench.lease({ job }, (world) => (world.faults = [{ activity: 'followTask', side: 'before', type: 'GuestLost' }])),
 };
@@ -113,6 +114,7 @@ test.each(Object.entries(tunings))('histories%s', { timeout: 240_000 }, async (s
       leased.handle.workflowId,
       ...Array.from({ length: machines }, (_, n) => bench.machine(leased.leaseId, n + 1).workflowId),
       ...[...leased.world.launches.keys()].map((key) => `task/${key}`),
+      ...leased.world.told.map(({ event }) => `notify/${leased.leaseId}/${event}`).sort(),
       ...others,
     ];
     for (const id of ids) {

@@ -22,6 +22,8 @@ export function allowedOf(cell: Cell): readonly string[] {
       return [cell.what === 'signalled' ? 'done' : closedAs(cell.what)];
     case 'key':
       return keyEnds(cell);
+    case 'notification':
+      return notificationEnds(cell);
     case 'sweep':
       return [cell.what === 'signalled' ? 'done' : closedAs(cell.what)];
     case 'orphan':
@@ -121,6 +123,15 @@ function closedAs(what: What): string {
     terminated: 'terminated',
   };
   return words[what] ?? 'done';
+}
+
+/** At least once: where it is done, and wherever a try has come so far. */
+function notificationEnds(cell: Cell): readonly string[] {
+  const { side, what } = cell;
+  const end = what === 'timesOut' ? 'failed (NotifyUnanswered)' : closedAs(what);
+  const told = `${end}; told`;
+  if (what === 'terminated') return [end, told];
+  return side === 'before' && (isRefused(cell) || what === 'cancelled') ? [end] : [told];
 }
 
 /** Where a try may have let the key in and nobody is left to take it out, it goes with its machine. */

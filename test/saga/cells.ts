@@ -13,6 +13,7 @@ export const lifeNames = [
   'task',
   'file',
   'key',
+  'notification',
   'sweep',
   'orphan',
 ] as const;

@@ -28,6 +28,7 @@ export const limited: ReadonlySet<ActivityName> = new Set([
   'killTask',
   'letKeyIn',
   'takeKeyOut',
+  'notify',
 ]);
 
 /** They run inside a workflow task, which hears nothing meanwhile. */

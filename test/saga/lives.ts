@@ -3,6 +3,7 @@ import {
   keyWorkflowId,
   leaseWorkflowId,
   machineWorkflowId,
+  notifyWorkflowId,
   poolWorkflowId,
   providerKey,
   taskWorkflowId,
@@ -136,6 +137,14 @@ const orphanInput = (id: string, key: string): MachineInput => ({
   reclaimOnly: {},
 });
 
+const noticeOf = (leaseId: string) => ({
+  leaseId,
+  event: 'ready',
+  webhookId: `${leaseId}-ready`,
+  target: { url: 'http://127.0.0.1:9/', secret: 'hook' },
+  body: { type: 'lease.ready', timestamp: '2026-01-01T00:00:00.000Z', data: {} },
+});
+
 const settings = { schedule: [{ cron: '0 3 * * *', forMs: 60_000, target: 1 }] };
 
 export const lives: Readonly<Record<LifeName, Life>> = {
@@ -202,6 +211,17 @@ export const lives: Readonly<Record<LifeName, Life>> = {
       },
     ),
     others: ({ world }) => Promise.resolve(world.keys.size > 0 ? '; the key goes with its machine' : ''),
+  },
+  notification: {
+    ...alone(
+      (id) => notifyWorkflowId(id, 'ready'),
+      ({ bench, leaseId, target }) => bench.start('notify', target.workflowId, noticeOf(leaseId)),
+    ),
+    others: ({ leaseId, world }) => {
+      const strange = world.told.filter(({ webhookId }) => webhookId !== noticeOf(leaseId).webhookId);
+      if (strange.length > 0) throw new Error(`told under another id: ${JSON.stringify(strange)}`);
+      return Promise.resolve(world.told.length > 0 ? '; told' : '');
+    },
   },
   sweep: alone(
     (id) => `sweep/${id}`,

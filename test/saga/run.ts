@@ -139,8 +139,9 @@ export async function disturb({ cell, point, target, world }: Run): Promise<void
   else if (life === 'key') await target.signal('leave');
   else await target.signal('cancel', { reason: 'no longer needed' });
   point.fire();
-  // The workflows of a sweep and of a file know no signal.
-  const hears = onTheWay.has(activity) || ((life === 'sweep' || life === 'file') && what === 'cancelled');
+  // They know no signal.
+  const isDeaf = life === 'sweep' || life === 'file' || life === 'notification';
+  const hears = onTheWay.has(activity) || (isDeaf && what === 'cancelled');
   if (!hears || what === 'terminated') point.letGo();
 }
 

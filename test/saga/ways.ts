@@ -236,6 +236,7 @@ export const ways: Readonly<Record<LifeName, Ways>> = {
       drive: ({ target }) => target.signal('leave'),
     },
   },
+  notification: { notify: plain },
   sweep: { sweepProviders: plain },
   orphan: { destroyMachine: plain },
 };

@@ -6,6 +6,7 @@ import type {
   GuestRef,
   Held,
   MachineRef,
+  Notice,
   PoolAnswer,
   PoolClaim,
   TaskRef,
@@ -122,6 +123,8 @@ export class FakeWorld {
   /** Of each machine's customizing, in order: which step of which recipe. */
   readonly steps: { readonly digest: string; readonly step: number }[] = [];
   readonly forgotten: string[] = [];
+  /** Each call that a dispatcher took. */
+  readonly told: Notice[] = [];
   /** By account; asked of the real `quota/<account>`. */
   quotas: ReadonlyMap<string, AccountQuota> = new Map();
   faults: Fault[] = [];
@@ -485,6 +488,11 @@ export class FakeWorld {
         }),
       letKeyIn: ({ publicKey }) => this.act('letKeyIn', () => void this.keys.add(publicKey)),
       takeKeyOut: ({ publicKey }) => this.act('takeKeyOut', () => void this.keys.delete(publicKey)),
+      notify: (notice) =>
+        this.act('notify', () => {
+          this.told.push(notice);
+          return { status: 204, tries: 1 };
+        }),
       forgetSecrets: ({ leaseId }) => this.act('forgetSecrets', () => void this.forgotten.push(leaseId)),
       sweepProviders: ({ reclaim }) => this.act('sweepProviders', () => this.sweep(reclaim)),
     };

@@ -93,6 +93,7 @@ export function createFakes(client: Client, tuning: Tuning = defaultTuning) {
     moveFile: (input) => fakeOf(input.leaseId).moveFile(input),
     letKeyIn: (input) => fakeOf(input.leaseId).letKeyIn(input),
     takeKeyOut: (input) => fakeOf(input.leaseId).takeKeyOut(input),
+    notify: (input) => fakeOf(input.leaseId).notify(input),
     forgetSecrets: (input) => fakeOf(input.leaseId).forgetSecrets(input),
     sweepProviders: (input) =>
       fakeOf(worlds.has(input.provider ?? '') ? (input.provider ?? '') : 'sweep').sweepProviders(input),

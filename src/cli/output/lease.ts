@@ -2,6 +2,7 @@ import type { LeaseListing, LeaseView } from '../../contract/http.ts';
 import { isLeaseEnd } from '../../contract/wait.ts';
 import { textParts, type Reason } from '../../domain/failure.ts';
 import type { Attempt, PhaseTime, TaskSummary } from '../../domain/lease.ts';
+import { notifyEvents, type LeaseNotify } from '../../domain/notify.ts';
 import { shownWord } from '../../domain/shell-word.ts';
 import type { TaskResult, TaskSpec } from '../../domain/task.ts';
 import type { CollectedFile } from '../../domain/transfer.ts';
@@ -93,6 +94,7 @@ export function leaseStory(lease: LeaseView, nowMs: number): string {
     ...(lease.parameters ? [`  with      ${harmless(spokenParameters(lease.parameters))}`] : []),
     ...(open && access ? [`  ssh       slipway lease ssh ${leaseId}`] : []),
     ...(bundle.notice === undefined ? [] : [`  bundle    ${harmless(bundle.notice)}`]),
+    ...(lease.notify ? [`  notify    ${harmless(spokenNotify(lease.notify))}`] : []),
     ...(lease.refused ?? []).map((text) => `  refused   ${harmless(text)}`),
   ];
   return lines.join('\n');
@@ -103,6 +105,20 @@ export function collectedLine(file: CollectedFile): string {
   if ('reason' in file) return `${harmless(file.path)}  not: ${harmless(textParts(file.reason.message).message)}`;
   const tree = file.tree ? ' as an archive' : '';
   return `${harmless(file.path)} · ${spokenBytes(file.bytes)}${tree}${file.changed ? ' · changed while it was read' : ''}`;
+}
+
+/** `https://hooks.example.com · ready told 12:00:01 · ended is being told, tries: 2: …`. */
+function spokenNotify({ to, ...events }: LeaseNotify): string {
+  const told = notifyEvents.flatMap((event) => {
+    const call = events[event];
+    if (!call) return [];
+    const why = call.reason ? `: ${oneLine(textParts(call.reason.message).message, 160)}` : '';
+    if (call.state === 'sent') return [`${event} told ${clock(call.at ?? call.since)}`];
+    return call.state === 'failed'
+      ? [`${event} not told${why}`]
+      : [`${event} is being told${call.tries ? `, tries: ${call.tries}${why}` : ''}`];
+  });
+  return [to, ...told].join(' · ');
 }
 
 function because(reason: Reason): readonly string[] {

@@ -45,6 +45,7 @@ const bundles = {
 const provider = (name: string, machines?: number): string =>
   `  ${name}: {type: ${type}${machines === undefined ? '' : `, quota: {machines: ${machines}}`}}\n`;
 const providers = `providers:\n${provider('local')}${provider('slow')}${provider('many', 5)}${few.map(({ id }) => provider(id, 1)).join('')}`;
+const secrets = 'secrets: {hook: {command: [echo, whsec_c2FnYQ==]}}\n';
 const pools = pooled.map(({ id }) => `  ${id}: {bundle: ${id}, target: 1, ceiling: 1}\n`).join('');
 const schedules = scheduled
   .map(
@@ -61,7 +62,7 @@ const ends = new Map<string, true | Error>();
 const gateOf = ({ activity, side }: RealCell): string => `${activity}.${side}`;
 
 const settings = (declared: string): Promise<void> =>
-  writeFile(join(stack.root, 'slipway.yaml'), `${providers}pools:\n${declared || '  {}\n'}`);
+  writeFile(join(stack.root, 'slipway.yaml'), `${secrets}${providers}pools:\n${declared || '  {}\n'}`);
 const heldAll = (wanted: readonly RealCell[]): Promise<void> =>
   until(
     'every call is held',
@@ -84,7 +85,7 @@ beforeAll(async () => {
   for (const { activity, side, scene, id } of early) await build.arm(activity, side, scene.text(id, side));
   stack = await startTestStack({
     bundles,
-    settings: `${providers}pools:\n${pools}`,
+    settings: `${secrets}${providers}pools:\n${pools}`,
     entries: { worker: build.worker, api: join(dist, 'api/main.js') },
     tuning: { leaseEveryMs: 3_000 },
   });
@@ -135,7 +136,7 @@ const report = [
   `# The worker killed with -9, on \`${type}\``,
   `Written by \`npm run saga -- --provider ${type}\` when all has held; do not edit.`,
   `**${cells.length} cells**: a call of each activity is held before its effect, and another one after its effect and before its completion is recorded, all at the same time on one real stack. Then the one worker under them is killed with -9.`,
-  'After that each lease has one machine, and a job of it ran once, with every byte on both streams once and with its true exit; a task that was cancelled ran once and is cancelled; a file is there whole; a key is out again; a pool has its machine again, and the next lease is served; what was terminated is failed or lost, and taken back by a sweep; and no machine is left.',
+  'After that each lease has one machine, and a job of it ran once, with every byte on both streams once and with its true exit; a task that was cancelled ran once and is cancelled; a file is there whole; a key is out again; a dispatcher was told, under one id at every try; a pool has its machine again, and the next lease is served; what was terminated is failed or lost, and taken back by a sweep; and no machine is left.',
   [
     '| activity | before its effect | after its effect |',
     '| --- | --- | --- |',

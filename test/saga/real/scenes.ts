@@ -1,9 +1,12 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect } from 'vitest';
 import {
   fileWorkflowId,
   keyWorkflowId,
   leaseWorkflowId,
   machineWorkflowId,
+  notifyWorkflowId,
   taskWorkflowId,
 } from '../../../src/domain/ids.ts';
 import type { LeaseRequest } from '../../../src/domain/lease.ts';
@@ -103,6 +106,17 @@ async function keyTakenOut(stack: TestStack, id: string): Promise<void> {
   await handle.result();
 }
 
+/** The ids of the calls that a dispatcher got, in its order; it keeps no test waiting for its end. */
+const hooked: unknown[] = [];
+const hookUrl = new Promise<string>((open) => {
+  const server = createServer((request, answer) => {
+    hooked.push(request.headers['webhook-id']);
+    answer.writeHead(204).end();
+  });
+  server.listen(0, '127.0.0.1', () => open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`));
+  server.unref();
+});
+
 const bytes = Buffer.from('saga\n'.repeat(1_000));
 
 /** A lease has the pool's one machine and gives it back. */
@@ -196,6 +210,19 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
       expect(sha256((await stack.follow(id, 'look')).out)).toBe(sha256(bytes));
     },
   ),
+  notify: {
+    text: ofLease,
+    reach: async (stack, id) => {
+      const target = { url: await hookUrl, secret: 'hook' };
+      const body = { type: 'lease.ready', timestamp: new Date().toISOString(), data: {} };
+      const notice = { leaseId: id, event: 'ready', webhookId: id, target, body };
+      await begin(stack, 'notify', notifyWorkflowId(id, 'ready'), notice);
+    },
+    finish: async (stack, id, side) => {
+      expect(await temporal(stack, notifyWorkflowId(id, 'ready')).result()).toMatchObject({ status: 204 });
+      expect(hooked.filter((webhookId) => webhookId === id).length).toBe(side === 'before' ? 1 : 2);
+    },
+  },
   letKeyIn: heldWith(letIn, keyTakenOut),
   takeKeyOut: heldWith(async (stack, id) => {
     const handle = await letIn(stack, id);
