@@ -144,8 +144,11 @@ export interface Activities {
     readonly keptKeys: boolean;
     readonly left: readonly string[];
   }>;
-  /** Ends only when the provider says absent, on two looks. */
-  destroyMachine(input: { readonly machine: MachineRef; readonly debt: Debt }): Promise<void>;
+  /** Ends only when the provider says absent, on two looks. @returns why nobody gets a standing machine again */
+  destroyMachine(input: {
+    readonly machine: MachineRef;
+    readonly debt: Debt;
+  }): Promise<{ readonly takenOut?: string } | undefined>;
 
   /** Launches (once, by id) and follows from what is stored; `detached` when cancelled or when the leg is over. */
   followTask(

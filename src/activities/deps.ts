@@ -70,10 +70,13 @@ export function keyOf(deps: Deps, machine: MachineRef, purpose: 'host-key' | 'cl
 
 export function guestOf(deps: Deps, { machine, access }: GuestRef): Guest {
   const { address, port, user } = access;
-  // The pin is derived again, not taken from what a workflow was told.
-  const hostKey = keyOf(deps, machine, 'host-key').publicKey;
+  // The pin is derived again, not taken from what a workflow was told; a standing machine has a key of its own.
+  const hostKey = isStanding(deps, machine) ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
   return deps.guests.at(
     { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey },
     keyOf(deps, machine, 'client-key').privateKey,
   );
 }
+
+export const isStanding = (deps: Deps, { provider }: MachineRef): boolean =>
+  providerOf(deps, provider).capabilities().standing === true;

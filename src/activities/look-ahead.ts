@@ -1,7 +1,8 @@
 import type { Located, Reached } from '../domain/machine-life.ts';
-import type { ProviderRef } from '../providers/provider.ts';
+import { fingerprintOf } from '../guest/openssh-key.ts';
+import type { MachineView, ProviderRef } from '../providers/provider.ts';
 import type { MachineRef } from './activities.ts';
-import { guestOf, keyOf, providerOf, type Deps } from './deps.ts';
+import { guestOf, isStanding, keyOf, providerOf, type Deps } from './deps.ts';
 
 /** A guest that answers at once does so in a tenth of this; any other is waited for by the phases that know how. */
 const aheadMs = 500;
@@ -40,12 +41,15 @@ export async function lookAhead(
   }
 }
 
-/** With the pinned key, which is derived and not taken from the provider. */
+/** With the pinned key, which is derived and not taken from the provider, unless its machines stand. */
 export function fullAccess(
   deps: Deps,
   machine: MachineRef,
-  access: Pick<Located['access'], 'address' | 'port' | 'user'>,
+  { address, port, user, hostKey }: NonNullable<MachineView['access']>,
 ): Located['access'] {
+  const where = { machineId: machine.machineId, address, port, user };
+  if (isStanding(deps, machine) && hostKey !== undefined)
+    return { ...where, hostKey, fingerprint: fingerprintOf(Buffer.from(hostKey.split(' ')[1] ?? '', 'base64')) };
   const { publicKey, fingerprint } = keyOf(deps, machine, 'host-key');
-  return { machineId: machine.machineId, ...access, hostKey: publicKey, fingerprint };
+  return { ...where, hostKey: publicKey, fingerprint };
 }

@@ -26,7 +26,10 @@ export async function createOnce(
   return kept?.ref ?? made;
 }
 
-/** Destroys what a key stands for, for as long as it takes; absence counts on two looks, from when no create is under way. */
+/**
+ * Destroys what a key stands for, for as long as it takes; absence counts on two looks, from when no create is under way.
+ * @returns what the provider says of a standing machine that it keeps from everybody
+ */
 export async function destroyUntilGone(
   provider: Provider,
   installation: string,
@@ -34,15 +37,18 @@ export async function destroyUntilGone(
   debt: Pick<Debt, 'ref' | 'quietFromMs'>,
   signal: AbortSignal,
   againMs = destroyAgainMs,
-): Promise<void> {
+): Promise<{ readonly takenOut?: string }> {
   const { settleMs } = provider.capabilities();
   let looks = 0;
   let askedAtMs = 0;
+  let takenOut: string | undefined;
   for (let waitMs = 10; looks < 2; waitMs = Math.min(waitMs * 1.5, 1_000)) {
     signal.throwIfAborted();
     const ref = (await provider.findByKey(key, signal)) ?? debt.ref;
-    const state = ref ? (await provider.get(ref, signal)).state : 'absent';
+    const view = ref ? await provider.get(ref, signal) : { state: 'absent' as const };
+    const { state } = view;
     if (state === 'absent') {
+      takenOut = view.takenOut ?? takenOut;
       if (await destroyResources(provider, installation, key, signal)) {
         looks = 0;
         await pause(waitMs, signal);
@@ -61,6 +67,7 @@ export async function destroyUntilGone(
     }
     await pause(waitMs, signal);
   }
+  return takenOut === undefined ? {} : { takenOut };
 }
 
 /** What was made for a machine goes after it: most kinds cannot be deleted while it stands. @returns whether there is any */

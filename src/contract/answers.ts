@@ -151,6 +151,7 @@ export const machineStatus = answer<MachineStatus>({
   decision: z.looseObject({ do: z.enum(reclaimPolicies), why: z.string(), at: instant }).exactOptional(),
   reason: reason.exactOptional(),
   forgotten: z.string().exactOptional(),
+  takenOut: z.string().exactOptional(),
   step: z.looseObject({ index: z.int(), of: z.int(), title: z.string() }).exactOptional(),
   waiting: quotaWait.exactOptional(),
   owner: z.string().exactOptional(),

@@ -196,13 +196,15 @@ const shape = {
   reclaim: z
     .enum(reclaimPolicies)
     .describe(
-      'what becomes of a pool’s machine when its lease ends: `destroy` (the default), `reload` (made anew from its image, where the provider can) or `reset` (what a tenant left is taken away); a machine of no pool is always destroyed',
+      'what becomes of a pool’s machine when its lease ends: `destroy` (the default), `reload` (made anew from its image, where the provider can) or `reset` (what a tenant left is taken away); a machine of no pool is always destroyed, and one of a `static` provider always reset before another lease gets it',
     )
     .exactOptional(),
   resetCommands: z
     .array(bundleCommand)
     .max(stepsLimit)
-    .describe('run first in a reset; one that does not exit 0 has the machine destroyed')
+    .describe(
+      'run first in a reset; one that does not exit 0 has the machine destroyed, or taken out of use where it stands',
+    )
     .exactOptional(),
   resetLeaves: z
     .array(absoluteFolder)

@@ -230,6 +230,8 @@ export interface MachineStatus {
   readonly reason?: Reason;
   /** Why a person gave it up: its provider may have it still. */
   readonly forgotten?: string;
+  /** Of a standing machine: why its provider keeps it from everybody. It is not clean, and stays until somebody puts it back. */
+  readonly takenOut?: string;
   readonly step?: { readonly index: number; readonly of: number; readonly title: string };
   readonly waiting?: QuotaWait;
   /** Whom it is for. */

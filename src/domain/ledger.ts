@@ -15,6 +15,8 @@ export interface LedgerLine {
   readonly oldest?: SweepReport['oldest'];
   /** Orphans whose end a scheduled sweep has begun, all in all. */
   readonly reclaimed: number;
+  /** Standing machines that nobody gets until somebody puts them back; absent where machines do not stand. */
+  readonly out?: number;
   /** The last look; absent while there was none. ISO 8601. */
   readonly look?: { readonly at: string; readonly failure?: Reason };
   /** When the provider last gave a whole inventory: the counts are of then. ISO 8601. */
@@ -33,7 +35,12 @@ export interface LastSweep {
 }
 
 /** Pure. */
-export function ledgerLine(provider: string, { report, broken, paused }: LastSweep, stuck: number): LedgerLine {
+export function ledgerLine(
+  provider: string,
+  { report, broken, paused }: LastSweep,
+  stuck: number,
+  out?: number,
+): LedgerLine {
   const failure = report?.failures[0]?.reason;
   const look = broken ?? (report && { at: report.at, ...(failure ? { failure } : {}) });
   return {
@@ -44,6 +51,7 @@ export function ledgerLine(provider: string, { report, broken, paused }: LastSwe
     forgotten: report?.forgotten.length ?? 0,
     ...(report?.oldest ? { oldest: report.oldest } : {}),
     reclaimed: report?.reclaimed ?? 0,
+    ...(out === undefined ? {} : { out }),
     ...(look ? { look } : {}),
     ...(report?.lastGoodAt === undefined ? {} : { lastGoodAt: report.lastGoodAt }),
     ...(paused ? { paused } : {}),

@@ -60,7 +60,8 @@ export type MachineEvent =
   | RenewalEvent
   | { readonly type: 'retire'; readonly why: string }
   | { readonly type: 'expired' }
-  | { readonly type: 'paid'; readonly key: string }
+  /** `takenOut`: it stands where it was, and why nobody gets it again. */
+  | { readonly type: 'paid'; readonly key: string; readonly takenOut?: string }
   | { readonly type: 'stuck'; readonly reason: Reason }
   | { readonly type: 'forget'; readonly reason: string }
   /** Work was cut short so that the run can continue as new. */
@@ -190,9 +191,10 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
       // Also of one that was given up in the same moment: it is gone after all.
       if (!isLeaving(life.phase) || life.phase === 'gone') return life;
       const debts = life.debts.filter((debt) => debt.key !== event.key);
-      if (debts.length === 0) return to('gone', { debts });
+      const paid = { debts, ...(event.takenOut === undefined ? {} : { takenOut: event.takenOut }) };
+      if (debts.length === 0) return to('gone', paid);
       // What is seen gone after all is not given up: the rest of its debts is paid.
-      return life.phase === 'forgotten' ? to('reclaiming', { debts }) : { ...life, debts };
+      return life.phase === 'forgotten' ? to('reclaiming', paid) : { ...life, ...paid };
     }
     case 'stuck': {
       // Why it failed stays the first word: the lease decides by it.

@@ -116,6 +116,8 @@ export interface MachineLife {
   readonly failedStep?: StepFailure;
   /** Why a person gave it up while it could not be destroyed. Its debts stay written here, and nobody pays them. */
   readonly forgotten?: string;
+  /** Why its provider keeps it, a standing machine, from everybody. */
+  readonly takenOut?: string;
 }
 
 /** What it costs of its account, where that has a quota. */

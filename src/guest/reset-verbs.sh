@@ -104,6 +104,8 @@ reset() {
   done
   clear_own
   mkdir -p "$BASE/tasks" "$BASE/active" "$BASE/gone"
+  # By sudo: they are the login user's.
+  [ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g "$BASE")" "$BASE/tasks" "$BASE/active" "$BASE/gone"
   keep_room "$B" || true
 }
 

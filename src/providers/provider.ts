@@ -1,3 +1,5 @@
+import type { CommandStep } from '../domain/bundle.ts';
+import type { StandingMachine } from '../domain/inventory.ts';
 import type { ProviderState } from '../domain/reuse.ts';
 
 /**
@@ -20,6 +22,11 @@ export interface Capabilities {
   readonly reload: boolean;
   /** It has the verb `rekey`: the guest's SSH is served or configured from outside the guest. */
   readonly rekey: boolean;
+  /**
+   * Its machines were there before us and stay: they are claimed and given back, clean (`CreateSpec.reset`), and keep their
+   * own host key, which it tells (`MachineView.access`). It has `standing`.
+   */
+  readonly standing?: boolean;
 }
 
 /** Opaque to the core, JSON, small, no secrets: how the provider finds its machine again. */
@@ -38,6 +45,12 @@ export interface CreateSpec extends Identity {
   readonly hostname: string;
   /** Provider-specific part of the bundle's variant (zone, size, image …), checked by the provider. */
   readonly variant: Readonly<Record<string, unknown>>;
+  /** Of a bundle that says how its machines become clean; for standing machines. */
+  readonly reset?: {
+    readonly commands: readonly CommandStep[];
+    /** Absolute folders on the guest that the commands see to. */
+    readonly leaves: readonly string[];
+  };
 }
 
 /** The keys of one generation of a machine. */
@@ -53,9 +66,17 @@ export type MachineState = ProviderState;
 export interface MachineView {
   readonly state: MachineState;
   /** How to reach the guest; only when running. */
-  readonly access?: { readonly address: string; readonly port: number; readonly user: string };
+  readonly access?: {
+    readonly address: string;
+    readonly port: number;
+    readonly user: string;
+    /** OpenSSH public key that its sshd serves, where that is not the injected one: a standing machine's. */
+    readonly hostKey?: string;
+  };
   /** Which generation it has become by `reload` or `rekey`; absent is 1, as it was created. */
   readonly generation?: number;
+  /** Of an absent one that was standing: nobody gets it again, and why; nothing of its lease could be proven to be gone. */
+  readonly takenOut?: string;
   /** Small facts for people: tier, zone, boot count … */
   readonly facts?: Readonly<Record<string, string>>;
 }
@@ -82,6 +103,16 @@ export interface Resources {
   list(installation: string, signal: AbortSignal): Promise<readonly ResourceItem[]>;
   /** Submits; what is not there is success. Absence is read through `list`. */
   destroy(item: Pick<ResourceItem, 'kind' | 'ref'>, signal: AbortSignal): Promise<void>;
+}
+
+/** Of a provider whose machines stand. */
+export interface Standing {
+  list(signal: AbortSignal): Promise<readonly StandingMachine[]>;
+  /**
+   * Into use again: an operator answers for what it is like. It must answer with its pinned key.
+   * @throws DomainError NotFound, InvalidRequest (it is not out), and what keeps us from it
+   */
+  putBack(name: string, signal: AbortSignal): Promise<StandingMachine>;
 }
 
 /** One line of `slipway provider check`. */
@@ -131,6 +162,7 @@ export interface Provider extends Partial<Abilities> {
   /** Submits; what is not there is success. Absence is read through `get`. */
   destroy(ref: ProviderRef, signal: AbortSignal): Promise<void>;
   readonly resources?: Resources;
+  readonly standing?: Standing;
   check(signal: AbortSignal): Promise<ProviderCheck>;
   /** Frees sockets held by this client; machines are untouched. */
   close(): Promise<void>;

@@ -13,6 +13,7 @@ export function machineDetails(status: MachineStatus, refused: readonly string[]
     status.step && `step ${status.step.index + 1} of ${status.step.of}: ${status.step.title}`,
     status.reason && `${status.reason.type}: ${status.reason.message}`,
     status.forgotten !== undefined && `given up: ${status.forgotten}`,
+    status.takenOut !== undefined && `taken out: ${status.takenOut}`,
     timesOf(status.phases),
     status.debts.length > 0 && `owes ${status.debts.map((debt) => `${debt.kind} \`${debt.key}\``).join(', ')}`,
     status.phase === 'stuck' && 'it is tried again for ever; update `forget` with `{"reason": "…"}` gives it up',

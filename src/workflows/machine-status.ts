@@ -25,6 +25,7 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     ...(life.decision ? { decision: decisionOf(life.decision) } : {}),
     ...(life.reason ? { reason: life.reason } : {}),
     ...(life.forgotten === undefined ? {} : { forgotten: life.forgotten }),
+    ...(life.takenOut === undefined ? {} : { takenOut: life.takenOut }),
     ...(life.phase === 'customizing' ? { step } : {}),
     ...(life.waiting ? { waiting: life.waiting } : {}),
     ...(input.owner === undefined ? {} : { owner: input.owner }),

@@ -20,6 +20,8 @@ export interface MachineEnd {
   readonly reason?: Reason;
   /** Given up by a person, and what is still owed. */
   readonly forgotten?: { readonly reason: string; readonly debts: MachineLife['debts'] };
+  /** It is gone for us and not clean: why its provider gives it to nobody. */
+  readonly takenOut?: string;
 }
 
 /** One incarnation of a VM, from create to seen-gone. */
@@ -52,7 +54,7 @@ export async function machine(raw: MachineInput): Promise<MachineEnd> {
         await continueAsNew<typeof machine>({ ...input, carried: own.life });
       }
     }
-    const { phase, cause, reason, forgotten, debts } = own.life;
+    const { phase, cause, reason, forgotten, takenOut, debts } = own.life;
     // The sweep reads it there, as long as the provider has the machine.
     if (phase === 'forgotten') upsertMemo({ forgotten });
     return {
@@ -61,6 +63,7 @@ export async function machine(raw: MachineInput): Promise<MachineEnd> {
       ...(cause ? { cause } : {}),
       ...(reason ? { reason } : {}),
       ...(forgotten === undefined ? {} : { forgotten: { reason: forgotten, debts } }),
+      ...(takenOut === undefined ? {} : { takenOut }),
     };
   });
 }
@@ -163,8 +166,10 @@ async function reclaim(own: OpenMachine, how: { withinMs: number } | { everyMs: 
       return { type: 'paid', key: debt.key };
     }
     try {
-      await payer(`destroy ${own.input.machineId} until seen gone`, how).destroyMachine({ machine: own.ref, debt });
-      return { type: 'paid', key: debt.key };
+      const activities = payer(`destroy ${own.input.machineId} until seen gone`, how);
+      // Of an earlier version it has no answer.
+      const { takenOut } = (await activities.destroyMachine({ machine: own.ref, debt })) ?? {};
+      return { type: 'paid', key: debt.key, ...(takenOut === undefined ? {} : { takenOut }) };
     } catch (error) {
       if (isCancellation(error)) return { type: 'interrupted' };
       // Refused for good, not for now: the provider's mind may change all the same.

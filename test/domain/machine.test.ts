@@ -493,3 +493,22 @@ describe('a pool’s machine', () => {
     expect(tells(on(warm, hold, { type: 'released' }, { type: 'paid', key }))).toEqual([true, true]);
   });
 });
+
+test('a machine that its provider keeps from everybody is gone, with the reason, whoever is owed besides', () => {
+  const leaving = [
+    { type: 'owed', debt: quotaDebt },
+    { type: 'owed', debt },
+    { type: 'cancelled' },
+    { type: 'paid', key, takenOut: 'rack1: its reset left something' },
+  ] as const;
+  const life = leaving.reduce<MachineLife>(
+    (before, event) => applyMachine(input, before, event, 1),
+    bornMachine(input, 0),
+  );
+  expect(life).toMatchObject({ phase: 'reclaiming', debts: [quotaDebt], takenOut: 'rack1: its reset left something' });
+  expect(applyMachine(input, life, { type: 'paid', key: 'cloud' }, 2)).toMatchObject({
+    phase: 'gone',
+    debts: [],
+    takenOut: 'rack1: its reset left something',
+  });
+});

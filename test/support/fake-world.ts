@@ -450,7 +450,10 @@ export class FakeWorld {
             return closed.length > 0 ? closed : undefined;
           }),
         ),
-      destroyMachine: ({ machine }) => this.act('destroyMachine', () => this.destroy(machine)),
+      destroyMachine: async ({ machine }) => {
+        await this.act('destroyMachine', () => this.destroy(machine));
+        return undefined;
+      },
       followTask: (input) =>
         this.act(
           'followTask',

@@ -21,7 +21,7 @@ export async function markOf(
   { host, client }: Keys,
 ): Promise<string> {
   if (!subject.guests) return '';
-  const address = { ...access, id: 'conformance', name: 'conformance', hostKey: host.publicKey };
+  const address = { ...access, id: 'conformance', name: 'conformance', hostKey: access.hostKey ?? host.publicKey };
   const connection = await connect(address, client.privateKey, keepaliveMs, limit(subject));
   try {
     const { stdin, stdout, stderr, done } = await connection.exec(`sh -c '${mark}'`);
