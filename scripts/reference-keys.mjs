@@ -1,7 +1,8 @@
-// The keys of a file that people write, from its schema: docs/reference/bundles.md and docs/reference/settings.md.
+// The keys of a file that people write, from its schema: docs/reference/bundles.md, settings.md and inventory.md.
 import { z } from 'zod';
 import { settingsFile } from '../dist/config/settings.js';
 import { bundleFile } from '../dist/contract/bundle.js';
+import { inventoryFile } from '../dist/contract/inventory.js';
 
 /**
  * @typedef {[title: string, path: string[]]} Section a map inside the file: `*` is each entry of one with names of the
@@ -34,13 +35,36 @@ const settingsSections = [
   ['sweep', ['sweep']],
 ];
 
+/** @type {Section[]} */
+const inventorySections = [
+  ['An inventory', []],
+  ['machines.NAME', ['machines', '*']],
+];
+
 const step = (found, key) =>
-  key === 'items' ? found.items : key === '*' ? found.additionalProperties : found.properties[key];
+  key === 'items' ? found.items : key === '*' ? found.additionalProperties : propertiesOf(found)[key];
 const at = (schema, path) => path.reduce(step, schema);
 
+const branchesOf = (schema) => [schema, ...(schema.anyOf ?? schema.oneOf ?? [])];
+
 /** Of a union the keys of all its maps. */
-const propertiesOf = (schema) =>
-  Object.assign({}, schema.properties, ...(schema.anyOf ?? []).map((each) => each.properties ?? {}));
+function propertiesOf(schema) {
+  const all = branchesOf(schema).flatMap((each) => Object.entries(each.properties ?? {}));
+  const names = [...new Set(all.map(([name]) => name))];
+  return Object.fromEntries(
+    names.map((name) => {
+      const [first, ...more] = all.flatMap(([each, property]) => (each === name ? [property] : []));
+      const same = more.every((other) => JSON.stringify(other) === JSON.stringify(first));
+      return [name, same ? first : { anyOf: [first, ...more], description: first.description }];
+    }),
+  );
+}
+
+/** Of a union what each of its maps requires. */
+const requires = (schema, name) => {
+  const maps = branchesOf(schema).filter(({ properties }) => properties);
+  return maps.length > 0 && maps.every(({ required = [] }) => required.includes(name));
+};
 
 function typeOf(name, schema) {
   if (Array.isArray(schema.type)) return schema.type.map((type) => typeOf(name, { type })).join(' or ');
@@ -64,7 +88,7 @@ function keysReference(file, sections, head, table) {
     const rows = Object.entries(propertiesOf(part)).map(([name, property]) => [
       `\`${name}\``,
       typeOf(name, property),
-      part.required?.includes(name) ? 'yes' : '',
+      requires(part, name) ? 'yes' : '',
       property.description ?? '',
     ]);
     const about = part.description ?? '';
@@ -88,5 +112,13 @@ export const settingsReference = (generated, table) =>
     settingsFile,
     settingsSections,
     `# Keys of slipway.yaml\n\n${generated}The operator's file, beside the state folder (\`.slipway/\`). All of it may be missing. ${durations} Relative paths start from the file's folder. A change is followed within seconds, but for \`api\` and the list of providers, which are read at a start. A mistake is told with file, line and column: at a start nothing runs until it is mended; later the last good version stays in force, also for a process that comes back, and \`slipway pool\`, \`quota\` and \`provider check\` say so.\n\n`,
+    table,
+  );
+
+export const inventoryReference = (generated, table) =>
+  keysReference(
+    inventoryFile,
+    inventorySections,
+    `# Keys of an inventory\n\n${generated}The file that a provider of type \`static\` takes its machines from; [standing machines](../static.md) says how it is used. Relative paths start from the file's folder. The same as JSON Schema, for editors: [schemas/inventory-file.json](../../schemas/inventory-file.json).\n\n`,
     table,
   );

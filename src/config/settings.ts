@@ -22,7 +22,7 @@ import type { Checked, Mistake } from './yaml-mistakes.ts';
 export type SecretSource =
   { readonly file: string } | { readonly env: string } | { readonly command: readonly string[] };
 
-/** A provider's own part is checked by the provider. */
+/** An inventory's path is absolute here. */
 type ProviderSettings = z.output<typeof providerSettings>;
 
 /** What `slipway.yaml` says, defaults filled in. */
@@ -164,6 +164,14 @@ function secretSourceOf(folder: string, source: NonNullable<SettingsFile['secret
   return { file: pathFrom(folder, source.file ?? '') };
 }
 
+const providersOf = (folder: string, given: Settings['providers']): Settings['providers'] =>
+  Object.fromEntries(
+    Object.entries(given).map(([key, provider]) => [
+      key,
+      provider.type === 'static' ? { ...provider, inventory: pathFrom(folder, provider.inventory) } : provider,
+    ]),
+  );
+
 const pathFrom = (folder: string, file: string): string =>
   file.startsWith('~/') ? join(homedir(), file.slice(2)) : resolve(folder, file);
 
@@ -176,7 +184,7 @@ function settingsOf(file: string, given: SettingsFile): Settings {
     tokens: Object.fromEntries(
       Object.entries(given.tokens ?? {}).map(([owner, token]) => [owner, { file: pathFrom(folder, token.file) }]),
     ),
-    providers: { local: { type: 'local' }, ...given.providers },
+    providers: { local: { type: 'local' }, ...providersOf(folder, given.providers ?? {}) },
     api: { hosts: [], ...given.api },
     output: { ...defaults, ...given.output },
     sweep: { ...sweepDefaults, ...given.sweep },

@@ -29,6 +29,8 @@ export interface StateFolder {
   readonly faults: string;
   /** The `local` provider's own. */
   readonly local: string;
+  /** Who has which machine of `static` providers, by name of the provider. */
+  readonly static: string;
   readonly log: string;
   /** The operator's files beside the folder. */
   readonly config: string;
@@ -56,6 +58,7 @@ export function stateFolder(root: string): StateFolder {
     sealed: join(at, 'sealed'),
     faults: join(at, 'faults.json'),
     local: join(at, 'local'),
+    static: join(at, 'static'),
     log: join(at, 'log'),
     config: join(beside, 'slipway.yaml'),
     bundles: join(beside, 'bundles'),

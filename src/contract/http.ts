@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { failureTable } from '../domain/failure.ts';
 import type { FailureType } from '../domain/failure.ts';
+import { standingStates, type StandingMachine } from '../domain/inventory.ts';
 import { leaseStates, machineStates } from '../domain/lease.ts';
 import type { LeaseState, LeaseStatus, MachinePhase, MachineStatus } from '../domain/lease.ts';
 import { leaseStatus, machineStatus } from './answers.ts';
@@ -117,6 +118,14 @@ export const providerView = answer<ProviderView>({
   items: z.array(answer<ProviderItem>({ name: z.string(), ok: z.boolean(), text: z.string() })),
 });
 
+export const standingMachine = answer<StandingMachine>({
+  name: z.string(),
+  state: z.enum(standingStates),
+  since: z.string().exactOptional(),
+  machineId: z.string().exactOptional(),
+  why: z.string().exactOptional(),
+});
+
 const wholeNumber = z
   .string()
   .regex(/^\d{1,15}$/, 'must be a whole number')
@@ -136,6 +145,12 @@ export const machineListQuery = z.strictObject({
 });
 export const followQuery = z.strictObject({ out: wholeNumber.optional(), err: wholeNumber.optional() });
 export const providersQuery = z.strictObject({ name: z.string().min(1).max(128).optional() });
+
+export const providerParams = z.strictObject({ name: z.string().min(1).max(128) });
+export const standingParams = z.strictObject({
+  name: z.string().min(1).max(128),
+  machine: z.string().min(1).max(128),
+});
 
 export const leaseParams = z.strictObject({ id });
 export const taskParams = z.strictObject({ id, task: id });

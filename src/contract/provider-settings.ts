@@ -33,12 +33,24 @@ const rate = z
     burst: burst ?? Math.max(1, Math.floor(callsPerSecond)),
   }));
 
-/** `providers.<name>` of `slipway.yaml`: what every provider has; its own part is checked by the provider. */
-export const providerSettings = z.looseObject({
-  type: z.literal('local').describe('the kind of provider'),
+const kind = <K extends string>(type: K) => z.literal(type).describe('the kind of provider');
+const ofEach = {
   account: name
     .describe('providers of one account share its quota and its rate (the provider’s own name)')
     .exactOptional(),
   quota: quota.exactOptional(),
   rate: rate.exactOptional(),
-});
+};
+
+/** `providers.<name>` of `slipway.yaml`: what every provider has, and its own part. */
+export const providerSettings = z.discriminatedUnion('type', [
+  z.looseObject({ type: kind('local'), ...ofEach }),
+  z.looseObject({
+    type: kind('static'),
+    ...ofEach,
+    inventory: z
+      .string()
+      .min(1)
+      .describe('of `static`, required there: the file that names its machines ([keys](inventory.md))'),
+  }),
+]);

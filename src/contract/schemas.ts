@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { leaseResult, leaseStatus, machineStatus, notification, taskStatus, taskSummary } from './answers.ts';
 import { bundleFile } from './bundle.ts';
 import { bundleDetail, bundleReport, bundleView } from './bundle-views.ts';
-import { leaseListing, leaseView, machineListing, problem, providerView } from './http.ts';
+import { inventoryFile } from './inventory.ts';
+import { leaseListing, leaseView, machineListing, problem, providerView, standingMachine } from './http.ts';
 import { extendBody, forgetBody, leaseRequest, markReadyBody, reasonBody, runTaskBody, taskSpec } from './lease.ts';
 import { taskResult } from './reports.ts';
 import { ledgerLine, sweepBody, sweepReport } from './sweep.ts';
@@ -25,6 +26,7 @@ const given: Readonly<Record<string, z.ZodType>> = {
   'file-order': fileOrder,
   'key-request': keyBody,
   'bundle-file': bundleFile,
+  'inventory-file': inventoryFile,
 };
 
 /** What we answer. */
@@ -49,6 +51,7 @@ const answered: Readonly<Record<string, z.ZodType>> = {
   'bundle-detail': bundleDetail,
   'bundle-report': bundleReport,
   'provider-view': providerView,
+  'standing-machine': standingMachine,
   'sweep-report': sweepReport,
   'ledger-line': ledgerLine,
   problem,

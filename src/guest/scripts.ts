@@ -22,6 +22,7 @@ const scripts = {
   task: named('task', taskScript),
   file: named('file', `${fileHead}\n${read('./file-protocol.sh')}`),
   reset: named('reset', resetScript),
+  holder: named('holder', read('./holder.sh')),
   fetch: named('fetch', `${fileHead}\n${read('./fetch-protocol.sh')}`),
 } as const;
 export type ScriptName = keyof typeof scripts;

@@ -8,6 +8,7 @@ import { createKeptBundles } from '../config/bundle-kept.ts';
 import { packageBundlesFolder } from '../config/bundle-folders.ts';
 import { pooledPlan, poolOfBundle } from '../config/pooled-bundle.ts';
 import { createBundles } from '../config/bundles.ts';
+import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation, verifyInstallation } from '../config/installation.ts';
 import { withQuotas } from '../config/plan-quota.ts';
 import { admitNotify } from '../config/notify.ts';
@@ -78,7 +79,7 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
 
   const settings = await readSettings(state);
   let { upgrade } = settings;
-  const unlimited = createProviders({ state, installation: installation.id, settings, logger });
+  const unlimited = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
   const to = { workflows: client.workflow, taskQueue, tuning: environment.tuning };
   const accounts = createAccounts(to, client, accountsOf(settings.providers));
   const providers = new Map([...unlimited].map(([name, provider]) => [name, accounts.limited(provider)]));

@@ -1,3 +1,4 @@
+import { inventoryAt } from '../../src/config/inventory.ts';
 import { describe, expect, it } from 'vitest';
 import { addressAt, addressCount, candidates } from '../../src/providers/local/addresses.ts';
 import { bootFstab, otherMountPoints } from '../../src/providers/local/root-mounts.ts';
@@ -60,13 +61,15 @@ describe('what a channel runs', () => {
 
 describe('the registry', () => {
   it('has local whether it is configured or not, and others by their names', () => {
-    const state = { local: '/nowhere/local', faults: '/nowhere/faults.json' };
-    const options = { state, installation: 'x', logger: pino({ level: 'silent' }) };
+    const state = { local: '/nowhere/local', static: '/nowhere/static', faults: '/nowhere/faults.json' };
+    const options = { state, installation: 'x', inventoryAt, logger: pino({ level: 'silent' }) };
     expect([...createProviders({ ...options, settings: { providers: {} } }).keys()]).toEqual(['local']);
-    const two = createProviders({ ...options, settings: { providers: { lab: { type: 'local' } } } });
-    expect([...two].map(([name, provider]) => [name, provider.name])).toEqual([
+    const providers = { lab: { type: 'local' }, rack: { type: 'static', inventory: '/nowhere/rack.yaml' } } as const;
+    const three = createProviders({ ...options, settings: { providers } });
+    expect([...three].map(([name, provider]) => [name, provider.name])).toEqual([
       ['local', 'local'],
       ['lab', 'lab'],
+      ['rack', 'rack'],
     ]);
   });
 });

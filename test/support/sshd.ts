@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { GuestAddress } from '../../src/guest/guest.ts';
 import { opensshKeyPair, type OpensshKeyPair } from '../../src/guest/openssh-key.ts';
 
@@ -13,6 +13,11 @@ export interface SshdOptions {
   readonly forceCommand?: string;
   /** More lines of sshd_config. */
   readonly config?: readonly string[];
+  /**
+   * As a machine that stands: its home is empty but for `~/.ssh/authorized_keys`, which is what counts, and where root's
+   * tasks live (/var/lib) is its own.
+   */
+  readonly standing?: boolean;
 }
 
 /** A real OpenSSH sshd on loopback, as root or as an ordinary user. */
@@ -41,12 +46,15 @@ export const sshdPath = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/bin/ssh
 
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (sshdPath === undefined) throw new Error('OpenSSH sshd is not installed');
-  const home = await mkdtemp(join(tmpdir(), 'slipway-sshd-'));
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-sshd-'));
+  const home = options.standing === true ? join(folder, 'home') : folder;
   const hostKey = opensshKeyPair(randomBytes(32), 'host');
   const clientKey = opensshKeyPair(randomBytes(32), 'client');
-  const at = (name: string): string => join(home, name);
+  const at = (name: string): string => join(folder, name);
+  const keys = options.standing === true ? join(home, '.ssh/authorized_keys') : at('authorized_keys');
+  await mkdir(dirname(keys), { recursive: true, mode: 0o700 });
   await writeFile(at('host_key'), hostKey.privateKey, { mode: 0o600 });
-  await writeFile(at('authorized_keys'), `${clientKey.publicKey}\n`, { mode: 0o600 });
+  await writeFile(keys, `${clientKey.publicKey}\n`, { mode: 0o600 });
   // Its privilege separation wants this folder, which a container may lack.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
@@ -55,7 +63,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     `Port ${port}`,
     'ListenAddress 127.0.0.1',
     `HostKey ${at('host_key')}`,
-    `AuthorizedKeysFile ${at('authorized_keys')}`,
+    `AuthorizedKeysFile ${keys}`,
     'PidFile none',
     'UsePAM no',
     'StrictModes no',
@@ -64,12 +72,18 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     'PermitRootLogin prohibit-password',
     'MaxStartups 100',
     // Marked as a machine that is no more than processes: it has no reboots, and no units of this host's systemd.
-    `SetEnv HOME=${home} SLIPWAY_MACHINE=sshd`,
+    `SetEnv HOME=${home} SLIPWAY_MACHINE=sshd-${port}`,
     ...(options.forceCommand === undefined ? [] : [`ForceCommand ${options.forceCommand}`]),
     ...(options.config ?? []),
   ];
   await writeFile(at('sshd_config'), `${config.join('\n')}\n`);
-  const child = spawn(sshdPath, ['-D', '-f', at('sshd_config'), '-E', at('sshd.log')], { stdio: 'ignore' });
+  const words = ['-D', '-f', at('sshd_config'), '-E', at('sshd.log')];
+  const own = options.standing === true && process.getuid?.() === 0;
+  if (own) await mkdir(at('lib'));
+  const [program, ...args]: readonly [string, ...string[]] = own
+    ? ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /var/lib && exec "$@"', at('lib'), sshdPath, ...words]
+    : [sshdPath, ...words];
+  const child = spawn(program, args, { stdio: 'ignore' });
   await listening(child, port, at('sshd.log'));
 
   const stop = async (): Promise<void> => {
@@ -93,7 +107,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     stop,
     async remove() {
       await stop();
-      await rm(home, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

@@ -1,0 +1,125 @@
+import type { Logger } from 'pino';
+import { DomainError } from '../../domain/failure.ts';
+import { now, type Claimed, type Claims } from './claims.ts';
+import type { InventorySource } from '../../domain/inventory.ts';
+import { withStandingGuest } from './standing-guest.ts';
+import type { MachineRecord } from './record.ts';
+
+export interface LendingOptions {
+  readonly claims: Claims;
+  readonly inventory: InventorySource;
+  readonly logger?: Logger | undefined;
+  /** How long a machine that is given back may be out of reach before it is taken out. */
+  readonly returnWithinMs: number;
+}
+
+/** What is done on machines when they come under a claim and when they leave it. Each step may be cut and done again. */
+export interface Lending {
+  /** Machines that could not be had a moment ago, and why. */
+  passedOver(): ReadonlyMap<string, string>;
+  /** Makes the claimed machine the claim's own. @returns false when it cannot be had: then it is let go, all undone */
+  take(claimed: Claimed, signal: AbortSignal): Promise<boolean>;
+  /** Makes it clean, and proves it; out of reach it stays as it is, for a later call, and in the end it is taken out. */
+  giveBack(claimed: Claimed, signal: AbortSignal): Promise<void>;
+}
+
+/** A machine that could not be had is left alone for so long. */
+const passOverMs = 30_000;
+/** What does not let us in within so long is out of reach. */
+const loginWithinMs = 15_000;
+/** Of what a reset could not take away. */
+const shownLeft = 3;
+
+export function createLending({ claims, logger, returnWithinMs, inventory }: LendingOptions): Lending {
+  const silent = new Map<string, { readonly untilMs: number; readonly why: string }>();
+
+  async function takeOut(claimed: Claimed, why: string): Promise<void> {
+    const { name, claim } = claimed;
+    if (!(await claims.letGo(claimed, { state: 'out', since: now(), why, claim }))) return;
+    logger?.error({ machine: name, was: claim.tags['slipway-machine'], why }, 'a standing machine was taken out');
+  }
+
+  /** Somebody else answers: nobody is to be sent there. */
+  async function mistaken(claimed: Claimed, error: DomainError): Promise<void> {
+    logger?.error({ security: true, machine: claimed.name, error: error.message }, 'host key mismatch');
+    await takeOut(claimed, error.message);
+  }
+
+  const passOver = (name: string, why: string): void => {
+    silent.set(name, { untilMs: Date.now() + passOverMs, why });
+    logger?.warn({ machine: name, why }, 'a standing machine was passed over');
+  };
+
+  const lending: Lending = {
+    passedOver() {
+      const still = [...silent].filter(([, { untilMs }]) => untilMs > Date.now());
+      return new Map(still.map(([name, { why }]) => [name, why]));
+    },
+
+    async take(claimed, signal) {
+      const { name, claim } = claimed;
+      if (claimed.value.state === 'held') return true;
+      let reached = false;
+      try {
+        const baseline = await withStandingGuest(claim.machine, signal, async (guest) => {
+          await guest.login(loginWithinMs);
+          reached = true;
+          return guest.take(claim);
+        });
+        const held: MachineRecord = { state: 'held', since: now(), claim: { ...claim, baseline } };
+        if (await claims.change(claimed, held)) return true;
+        throw new DomainError('Gone', `Machine ${name} was given back while it was taken.`);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof DomainError) || error.type === 'Gone') throw error;
+        if (error.type === 'HostKeyMismatch') {
+          await mistaken(claimed, error);
+          throw error;
+        }
+        if (error.details?.['code'] === 'stale') {
+          await takeOut(claimed, error.message);
+          return false;
+        }
+        passOver(name, error.message);
+        const untouched = claimed.fresh === true && (!reached || error.type === 'CapacityUnavailable');
+        // Else it is undone by whoever has the record then.
+        if (untouched) await claims.letGo(claimed, { state: 'free', since: now() });
+        else await claims.change(claimed, { state: 'returning', since: now(), claim, why: error.message });
+        return false;
+      }
+    },
+
+    async giveBack(claimed, signal) {
+      const { claim } = claimed;
+      const { resetCommands } = inventory.current();
+      try {
+        const left = await withStandingGuest(claim.machine, signal, async (guest) => {
+          await guest.login(loginWithinMs);
+          return guest.giveBack(claim, resetCommands);
+        });
+        if (left.length === 0) {
+          await claims.letGo(claimed, { state: 'free', since: now() });
+          return;
+        }
+        const more = left.length > shownLeft ? ` and ${left.length - shownLeft} more` : '';
+        await takeOut(claimed, `its reset left something: ${left.slice(0, shownLeft).join(', ')}${more}`);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof DomainError)) throw error;
+        if (error.type === 'HostKeyMismatch') return mistaken(claimed, error);
+        const passing = error.type === 'GuestUnreachable' || error.type === 'ProviderAuthRefused';
+        if (!passing) return takeOut(claimed, `it could not be reset: ${error.message}`);
+        if (Date.now() - Date.parse(claimed.value.since) > returnWithinMs)
+          return takeOut(claimed, `it could not be reached for its reset: ${error.message}`);
+        await noteWhy(claimed, error.message);
+      }
+    },
+  };
+
+  /** For people; each note is a version, so only what is new is noted. */
+  async function noteWhy(claimed: Claimed, why: string): Promise<void> {
+    if (claimed.value.state !== 'returning' || claimed.value.why === why) return;
+    await claims.change(claimed, { ...claimed.value, why });
+  }
+  return lending;
+}
