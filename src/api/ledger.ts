@@ -6,14 +6,25 @@ import type { SweepReport } from '../domain/sweep.ts';
 import type { ApiDeps } from './deps.ts';
 import { quickly } from './workflows.ts';
 
+/** It is on our own disk. */
+const standingWithinMs = 10_000;
+
 /** Of every configured provider: what its last sweep found, and which machines are stuck there now. */
-export const ledger = (deps: Pick<ApiDeps, 'client' | 'providers'>): Promise<readonly LedgerLine[]> =>
+export const ledger = (deps: Pick<ApiDeps, 'client' | 'providers' | 'standing'>): Promise<readonly LedgerLine[]> =>
   Promise.all(
     deps.providers.map(async (provider) => {
-      const [last, stuck] = await Promise.all([lastSweep(deps.client, provider), stuckAt(deps.client, provider)]);
-      return ledgerLine(provider, last, stuck);
+      const [last, stuck, out] = await Promise.all([
+        lastSweep(deps.client, provider),
+        stuckAt(deps.client, provider),
+        outAt(deps, provider),
+      ]);
+      return ledgerLine(provider, last, stuck, out);
     }),
   );
+
+const outAt = async ({ standing }: Pick<ApiDeps, 'standing'>, provider: string): Promise<number | undefined> =>
+  (await standing(provider)?.list(AbortSignal.timeout(standingWithinMs)))?.filter(({ state }) => state === 'out')
+    .length;
 
 async function stuckAt(client: Client, provider: string): Promise<number> {
   const query = `WorkflowType = '${workflowType.machine}' AND ExecutionStatus = 'Running' AND SlipwayState = 'stuck' AND SlipwayProvider = '${provider}'`;

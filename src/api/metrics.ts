@@ -9,7 +9,7 @@ import type { Metric } from './prometheus.ts';
 import { quickly } from './workflows.ts';
 
 /** Read from Temporal at each scrape: nothing is counted here that a restart would forget. */
-export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers'>): Promise<readonly Metric[]> {
+export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers' | 'standing'>): Promise<readonly Metric[]> {
   const [lines, leases, machines, sending, failed] = await Promise.all([
     ledger(deps),
     openByState(

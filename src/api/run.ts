@@ -5,6 +5,7 @@ import { resolveBundle } from '../config/bundle-resolve.ts';
 import { createKeptBundles } from '../config/bundle-kept.ts';
 import { packageBundlesFolder } from '../config/bundle-folders.ts';
 import { createBundles } from '../config/bundles.ts';
+import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation } from '../config/installation.ts';
 import { admitNotify } from '../config/notify.ts';
 import { forgetSealedSecrets, sealSecret } from '../config/secrets.ts';
@@ -39,7 +40,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
   const settings = await readSettings(state);
   const connection = await Connection.connect(temporalConnection(temporal));
   const client = new Client({ connection, namespace: temporal.namespace });
-  const providers = createProviders({ state, installation: installation.id, settings, logger });
+  const providers = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
   const blobs = createFileBlobStore(state.blobs);
   const bundles = createBundles({
     folders: [state.bundles, packageBundlesFolder()],
@@ -65,6 +66,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
       forget: (leaseId) => forgetSealedSecrets(state, leaseId),
     },
     checkProviders: checkProviders(providers),
+    standing: (name) => providers.get(name)?.standing,
     accounts: async () => accountsOf((await readSettings(state)).providers),
     providers: [...providers.keys()],
     hosts: async () => (await readSettings(state)).api.hosts,

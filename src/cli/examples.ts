@@ -75,6 +75,8 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'pool drain': ['slipway pool drain web --reason "new image on Monday"'],
   provider: ['slipway provider check', 'slipway provider check local'],
   'provider check': ['slipway provider check', 'slipway provider check local --json'],
+  'provider machines': ['slipway provider machines lab', 'slipway provider machines lab --json'],
+  'provider put-back': ['slipway provider put-back lab rack1'],
   bundle: ['slipway bundle list', 'slipway bundle show hello', 'slipway bundle check'],
   'bundle list': ['slipway bundle list'],
   'bundle show': ['slipway bundle show hello', 'slipway bundle show hello --json'],

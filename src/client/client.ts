@@ -4,6 +4,7 @@ import type { LeaseListing, LeaseView, MachineListing, ProviderView } from '../c
 import { DomainError } from '../domain/failure.ts';
 import { hasReached } from '../contract/wait.ts';
 import type { WaitKind } from '../contract/wait.ts';
+import type { StandingMachine } from '../domain/inventory.ts';
 import type { LeaseRequest, LeaseStatus, MachineStatus, TaskStatus, TaskSummary } from '../domain/lease.ts';
 import type { QuotaListing, QuotaStatus } from '../domain/quota-status.ts';
 import type { LedgerLine } from '../domain/ledger.ts';
@@ -90,6 +91,12 @@ export interface SlipwayClient {
     check(): Promise<BundleReport>;
   };
   checkProviders(name?: string): Promise<readonly ProviderView[]>;
+  /** Of a provider that has an inventory. */
+  readonly standing: {
+    list(provider: string): Promise<readonly StandingMachine[]>;
+    /** @throws DomainError InvalidRequest when it is not out of use; what keeps slipway from the machine */
+    putBack(provider: string, machine: string): Promise<StandingMachine>;
+  };
   sweep(options: { readonly provider?: string; readonly reclaim?: boolean }): Promise<SweepReport>;
   /** What each provider holds because of us, as its last sweep saw it. */
   ledger(): Promise<readonly LedgerLine[]>;
@@ -215,6 +222,14 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
       check: () => json('/v1/bundles/check'),
     },
     checkProviders: (name) => json('/v1/providers', { query: { name } }),
+    standing: {
+      list: (provider) => json(`/v1/providers/${encodeURIComponent(provider)}/machines`),
+      putBack: (provider, machine) =>
+        json(`/v1/providers/${encodeURIComponent(provider)}/machines/${encodeURIComponent(machine)}/put-back`, {
+          method: 'POST',
+          once: true,
+        }),
+    },
     sweep: (body) => json('/v1/sweep', { method: 'POST', body, once: true }),
     ledger: () => json('/v1/ledger'),
     upload: (path, signal) => uploadFile(transport, path, signal),

@@ -37,6 +37,7 @@ export const ledgerLine = answer<LedgerLine>({
   forgotten: z.int().min(0),
   oldest,
   reclaimed: z.int().min(0),
+  out: z.int().min(0).exactOptional(),
   look: z.looseObject({ at: z.iso.datetime(), failure: reason.exactOptional() }).exactOptional(),
   lastGoodAt: z.iso.datetime().exactOptional(),
   paused: z.literal(true).exactOptional(),

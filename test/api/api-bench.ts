@@ -105,6 +105,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
         for (const key of sealed.keys()) if (key.startsWith(`${leaseId}/`)) sealed.delete(key);
       },
     },
+    standing: () => undefined,
     checkProviders: async () => [{ name: 'fake', ok: true, summary: 'in memory', items: [] }],
     accounts: async () => [{ name: 'cloud', providers: ['fake'], quota }],
     providers: ['fake'],

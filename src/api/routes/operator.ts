@@ -6,14 +6,18 @@ import {
   machineListing,
   machineListQuery,
   machineParams,
+  providerParams,
   providersQuery,
   providerView,
+  standingMachine,
+  standingParams,
 } from '../../contract/http.ts';
 import { forgetBody } from '../../contract/lease.ts';
 import { leavingOf } from '../leaving.ts';
 import { listMachines } from '../listings.ts';
 import { forgetMachine, showMachine } from '../machines.ts';
 import type { Routes } from '../server.ts';
+import { listStanding, putBack } from '../standing.ts';
 
 export const operatorRoutes: Routes = (api, deps) => {
   api.get(
@@ -75,5 +79,27 @@ export const operatorRoutes: Routes = (api, deps) => {
       },
     },
     async (request, reply) => [...(await deps.checkProviders(request.query.name, leavingOf(reply)))],
+  );
+  api.get(
+    '/v1/providers/:name/machines',
+    {
+      schema: {
+        summary: 'The machines of a provider’s inventory, and who has them',
+        params: providerParams,
+        response: { 200: z.array(standingMachine) },
+      },
+    },
+    async (request, reply) => [...(await listStanding(deps, request.params.name, leavingOf(reply)))],
+  );
+  api.post(
+    '/v1/providers/:name/machines/:machine/put-back',
+    {
+      schema: {
+        summary: 'Lend a machine of an inventory again that was taken out; it must answer with its pinned key',
+        params: standingParams,
+        response: { 200: standingMachine },
+      },
+    },
+    (request, reply) => putBack(deps, request.params.name, request.params.machine, leavingOf(reply)),
   );
 };

@@ -10,6 +10,7 @@ import { count } from '../parse.ts';
 import { withStack } from '../with-stack.ts';
 import { addBundle } from './bundle.ts';
 import { noteSettings } from '../settings-note.ts';
+import { addStanding } from './standing.ts';
 
 export function addOperator(program: Command, action: Action): void {
   addMachine(program, action);
@@ -35,6 +36,7 @@ export function addOperator(program: Command, action: Action): void {
         return checks.every(({ ok }) => ok) ? exit.ok : failureTable.ProviderUnavailable.exit;
       }),
     );
+  addStanding(provider, action);
   addBundle(program, action);
 }
 
@@ -96,6 +98,7 @@ function addMachine(program: Command, action: Action): void {
             ...(view.taint === undefined ? [] : [`  tainted   ${harmless(view.taint)}`]),
             ...(view.reason ? [`  because   ${harmless(view.reason.message)} (${view.reason.type})`] : []),
             ...(view.forgotten === undefined ? [] : [`  forgotten ${harmless(view.forgotten)}`]),
+            ...(view.takenOut === undefined ? [] : [`  taken out ${harmless(view.takenOut)}`]),
             `  phases    ${timeline(view.phases)}`,
             ...(view.step
               ? [`  step      ${view.step.index + 1} of ${view.step.of}: ${harmless(view.step.title)}`]

@@ -55,6 +55,8 @@ function addLedger(program: Command, action: Action): void {
           }
           if (paused) cli.say(`${cli.paint('yellow', '!')} ${provider} is not swept: its schedule is paused.`);
         }
+        for (const { provider, out = 0 } of lines)
+          if (out > 0) cli.say(`${cli.paint('yellow', '!')} ${out} out of use · slipway provider machines ${provider}`);
         if (lines.some(({ orphaned }) => orphaned > 0)) cli.say('  slipway sweep');
         if (lines.some(({ stuck }) => stuck > 0)) cli.say('  slipway machine list --stuck');
       }),
