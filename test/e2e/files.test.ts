@@ -122,7 +122,8 @@ describe('a job whose files are collected', () => {
     expect(await run(['file', 'get', id, '~/out', 'again'], { cwd })).toMatchObject({ code: 0 });
     expect(listing(join(cwd, 'again'))).toBe(listing(join(cwd, 'out')));
     expect(listing(join(cwd, 'out'))).toContain('./sub d 700');
-    expect(await stack.machinesLeft()).toEqual([`${lease}.1`]);
+    // That of the file's own lease.
+    expect(await stack.machinesLeft()).toHaveLength(1);
   });
 
   it.each([
@@ -131,7 +132,7 @@ describe('a job whose files are collected', () => {
   ])('gives them when it is stopped %s', async (_how, flags, code) => {
     const cwd = await freshFolder();
     const id = freshId('stopped');
-    const words = ['--grace', '0s', '--collect', '~/r', '--', 'sh', '-c', 'printf r >~/r; echo made; sleep 600'];
+    const words = ['--grace', '1s', '--collect', '~/r', '--', 'sh', '-c', 'printf r >~/r; echo made; sleep 600'];
     const running = await slipway(['run', '--bundle', 'bare', '--id', id, ...flags, ...words], { cwd });
     await running.stdout.holds('made');
     if (code === 130) await stack.post(`/v1/leases/${id}/cancel`);
