@@ -151,6 +151,7 @@ describe('run', () => {
       expect(since.stdout).toBe('1\nno newline');
       expect(since.stderr).toMatch(/^\n/);
     }
+    expect(await cli.run(['task', 'logs', '--since', '6,99', id])).toMatchObject({ code: 0, stdout: 'no newline' });
     const json = await cli.run(['task', 'logs', '--json', '--stream', 'stderr', id]);
     expect(Object.keys(JSON.parse(json.stdout) as object)).toEqual(['leaseId', 'taskId', 'encoding', 'stderr']);
     expect(await cli.run(['task', 'logs', '--since', 'noon', id])).toMatchObject({ code: 2 });
