@@ -29,7 +29,7 @@ export async function collectedAt(
   const found = collected.find((file) => file.path === path);
   if (found === undefined) {
     throw new DomainError('Gone', `Lease ${leaseId} is ${state}, and ${path} is not among what it collected.`, {
-      hint: `${collected.map((file) => file.path).join(', ')}; the paths as they were asked for.`,
+      hint: `a path as it was asked for: ${collected.map((file) => file.path).join(', ')}.`,
     });
   }
   if (!('reason' in found)) return found;

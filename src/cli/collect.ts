@@ -36,8 +36,10 @@ export async function placeCollected(
     if (file === undefined) continue;
     if ('reason' in file) {
       const { message, hint } = textParts(file.reason.message);
-      cli.say(cli.paint('yellow', `  not collected: ${harmless(`${message} (${file.reason.type})`)}`));
-      if (hint !== undefined) cli.say(`    Try: ${harmless(hint)}`);
+      const why = `${message.replace(/\.$/, '')} (${file.reason.type})`;
+      cli.say(cli.paint('yellow', `  not collected: ${harmless(why)}`));
+      // Where to look for what is not there: its machine is gone.
+      if (hint !== undefined && file.reason.type !== 'NotFound') cli.say(`    Try: ${harmless(hint)}`);
       placed.push(file);
       continue;
     }

@@ -53,7 +53,7 @@ describe('run --collect', () => {
     expect(code).toBe(125);
     expect(stderr).toContain('  not collected: there is no ~/none (NotFound)\n');
     expect(stderr).toContain('✔ exit 0');
-    expect(stderr).toContain('✗ 1 of 2 to collect not here: exit 125\n');
+    expect(stderr).toContain('✗ 1 of 2 could not be collected: exit 125\n');
     expect(await readFile(join(cwd, 'report.xml'), 'utf8')).toBe('<ok/>');
     const json = await cli.run([...exits(0), ...flags, '--json', '--', 'x'], { cwd });
     expect(JSON.parse(json.stdout)).toMatchObject({

@@ -134,7 +134,7 @@ async function attached(
     if (lease.state === 'expired')
       cli.say('  Its lease expired first. Try: --ttl, or slipway lease extend while it runs.');
     if (code !== ended)
-      cli.say(`${cli.paint('red', '✗')} ${missed.length} of ${placed.length} to collect not here: exit ${code}`);
+      cli.say(`${cli.paint('red', '✗')} ${missed.length} of ${placed.length} could not be collected: exit ${code}`);
   }
   if (cli.json) {
     const [first] = code === ended ? [] : missed;
