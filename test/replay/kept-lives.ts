@@ -100,6 +100,15 @@ export const keptLives: Readonly<Record<string, (bench: LeaseBench) => Promise<K
     leased: await bench.lease({ job }, (world) => (world.atOnce = true)),
     others: [],
   }),
+  collecting: async (bench) => {
+    const path = '~/report';
+    const leased = await bench.lease({ job, collect: [path, '~/none'], holdAfterJobMs: 3_600_000 }, (world) =>
+      world.files.set(path, { path, bytes: 3, sha256: 'f'.repeat(64), tree: false }),
+    );
+    await until('it is collected', async () => (await bench.status(leased.leaseId)).collected !== undefined);
+    await release(leased);
+    return { leased, others: [] };
+  },
   'watched-gate': async (bench) => {
     const leased = await bench.lease({}, (world) => (world.plan = fakePlan({ gate: 'manual' })));
     await until('somebody watches', () => leased.world.count('watchMachine') > 0);
