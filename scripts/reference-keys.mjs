@@ -33,6 +33,7 @@ const settingsSections = [
   ['api', ['api']],
   ['output', ['output']],
   ['sweep', ['sweep']],
+  ['notify', ['notify']],
 ];
 
 /** @type {Section[]} */

@@ -16,16 +16,23 @@ export const checkProviders =
     return Promise.all(asked.map(([each, provider]) => checkOne(each, provider, signal)));
   };
 
+const abilitiesOf = (provider: Provider): readonly string[] => {
+  const capabilities = provider.capabilities();
+  return (['power', 'console', 'reload', 'rekey'] as const).filter((ability) => capabilities[ability]);
+};
+
 async function checkOne(name: string, provider: Provider, signal: AbortSignal): Promise<ProviderView> {
+  const abilities = abilitiesOf(provider);
   try {
     const { ok, summary, items } = await provider.check(signal);
-    return { name, ok, summary, items: [...items] };
+    return { name, ok, summary, abilities, items: [...items] };
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     return {
       name,
       ok: false,
       summary: 'does not answer',
+      abilities,
       items: [{ name: error.type, ok: false, text: wholeText(error) }],
     };
   }

@@ -74,6 +74,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   ],
   'pool drain': ['slipway pool drain web --reason "new image on Monday"'],
   provider: ['slipway provider check', 'slipway provider check local'],
+  'provider list': ['slipway provider list'],
   'provider check': ['slipway provider check', 'slipway provider check local --json'],
   'provider machines': ['slipway provider machines lab', 'slipway provider machines lab --json'],
   'provider put-back': ['slipway provider put-back lab rack1'],

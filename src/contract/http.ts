@@ -109,12 +109,15 @@ export interface ProviderView {
   readonly name: string;
   readonly ok: boolean;
   readonly summary: string;
+  /** What it declares beyond making and destroying machines: `power`, `console`, `reload`, `rekey`. */
+  readonly abilities: readonly string[];
   readonly items: readonly ProviderItem[];
 }
 export const providerView = answer<ProviderView>({
   name: z.string(),
   ok: z.boolean(),
   summary: z.string(),
+  abilities: z.array(z.string()),
   items: z.array(answer<ProviderItem>({ name: z.string(), ok: z.boolean(), text: z.string() })),
 });
 

@@ -106,7 +106,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
       },
     },
     standing: () => undefined,
-    checkProviders: async () => [{ name: 'fake', ok: true, summary: 'in memory', items: [] }],
+    checkProviders: async () => [{ name: 'fake', ok: true, summary: 'in memory', abilities: ['reload'], items: [] }],
     accounts: async () => [{ name: 'cloud', providers: ['fake'], quota }],
     providers: ['fake'],
     ownerOf: async (given) => owners[given],

@@ -161,6 +161,9 @@ describe('a lease', () => {
 describe('the operator', () => {
   it('checks providers and bundles, and sweeps', async () => {
     expect((await cli.run(['provider', 'check'])).stdout).toContain('✔ fake · in memory');
+    expect((await cli.run(['provider', 'list'])).stdout).toMatch(
+      /^PROVIDER +STATE +ABILITIES +SUMMARY\nfake +ready +reload +in memory\n$/,
+    );
     expect((await cli.run(['bundle', 'list'])).stdout).toMatch(/hello +fake +good/);
     expect((await cli.run(['bundle', 'check'])).stdout).toBe('1 bundle is good.\n');
     const shown = await cli.run(['bundle', 'show', 'hello']);

@@ -16,6 +16,28 @@ export function addOperator(program: Command, action: Action): void {
   addMachine(program, action);
   const provider = program.command('provider').summary('Sources of machines').description('Sources of machines.');
   provider
+    .command('list')
+    .summary('List the providers with what each can do')
+    .action(
+      action({}, async (cli) => {
+        const { signal } = new AbortController();
+        const providers = await withStack(cli, { signal }, (client) => client.checkProviders());
+        cli.show(providers, () =>
+          table(
+            ['PROVIDER', 'STATE', 'ABILITIES', 'SUMMARY'],
+            providers.map(({ name, ok, abilities, summary }) => [
+              name,
+              ok ? 'ready' : 'lacking',
+              abilities.join(', ') || nothing,
+              harmless(summary),
+            ]),
+          ),
+        );
+        if (providers.some(({ ok }) => !ok)) cli.say('  slipway provider check');
+        await noteSettings(cli);
+      }),
+    );
+  provider
     .command('check')
     .summary('Try what each provider can do here')
     .argument('[name]')
