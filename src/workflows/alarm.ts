@@ -7,7 +7,8 @@ export interface Alarm {
   readonly drop: () => void;
 }
 
-export function createAlarm(ring: () => void): Alarm {
+/** @param summary what rings, for Temporal's UI */
+export function createAlarm(summary: string, ring: () => void): Alarm {
   let armedMs: number | undefined;
   let timer: CancellationScope | undefined;
   return {
@@ -17,7 +18,7 @@ export function createAlarm(ring: () => void): Alarm {
       armedMs = atMs;
       timer = new CancellationScope({ cancellable: true });
       void timer
-        .run(() => sleep(Math.max(1, atMs - Date.now())))
+        .run(() => sleep(Math.max(1, atMs - Date.now()), { summary }))
         .then(() => {
           armedMs = undefined;
           ring();

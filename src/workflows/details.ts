@@ -1,5 +1,5 @@
 import type { QuotaStatus } from '../domain/quota-status.ts';
-import type { LeaseStatus, MachineStatus, PhaseTime, TaskStatus } from '../domain/lease.ts';
+import type { Access, LeaseStatus, MachineStatus, PhaseTime, TaskStatus } from '../domain/lease.ts';
 import { poolStateOf } from '../domain/pool-status.ts';
 import { ceilingOf, targetOf, type PoolLife, type PoolMachine } from '../domain/pool.ts';
 
@@ -8,8 +8,7 @@ export function machineDetails(status: MachineStatus, refused: readonly string[]
   return lines(
     `**${status.machineId}** on ${status.provider} is **${status.phase}** since ${status.since}`,
     status.deadline && `by itself over at ${status.deadline}`,
-    status.access &&
-      `${status.access.user}@${status.access.address} port ${status.access.port} · key ${status.access.fingerprint}`,
+    ...(status.access ? wayIn(status.access) : []),
     status.step && `step ${status.step.index + 1} of ${status.step.of}: ${status.step.title}`,
     status.reason && `${status.reason.type}: ${status.reason.message}`,
     status.forgotten !== undefined && `given up: ${status.forgotten}`,
@@ -30,8 +29,9 @@ export function leaseDetails(status: LeaseStatus): string {
     status.queue &&
       `waits for pool ${status.queue.pool}${placeOf(status.queue)}${status.queue.reason ? `: ${status.queue.reason.message}` : ''}`,
     status.times.expires && `expires ${status.times.expires}`,
-    status.access &&
-      `machine ${status.access.machineId}: \`slipway lease ssh ${status.leaseId}\` · ${status.access.user}@${status.access.address} port ${status.access.port} · key ${status.access.fingerprint}`,
+    ...(status.access
+      ? [`machine ${status.access.machineId}: \`slipway lease ssh ${status.leaseId}\``, ...wayIn(status.access)]
+      : []),
     ...status.attempts.map(
       (attempt, n) =>
         `attempt ${n + 1}: ${attempt.machineId} on ${attempt.provider}, ${attempt.phase}${attempt.reason ? ` (${attempt.reason.message})` : ''}${attempt.waiting ? `, waits for account ${attempt.waiting.account}${placeOf(attempt.waiting)}: ${attempt.waiting.why}` : ''}`,
@@ -46,7 +46,10 @@ export function leaseDetails(status: LeaseStatus): string {
     ),
     status.reason && `${status.reason.type}: ${status.reason.message}`,
     status.notify && `tells ${status.notify.to} when it is ready, and when it has ended`,
-    open && 'signals: `cancel` with `{"reason": "…"}` · `markReady` with `{"result": 0}` · update `release` with `{}`',
+    status.state === 'acquiring' &&
+      'signal `markReady` with `{"result": 0}` says that the machine is ready (bundles with `ready: manual`)',
+    open && 'signal `cancel` with `{"reason": "…"}` stops its tasks and gives the machine back',
+    open && 'update `release` with `{}` gives the machine back',
     ...(status.refused ?? []).map((text) => `refused: ${text}`),
   );
 }
@@ -103,4 +106,12 @@ const timesOf = (phases: readonly PhaseTime[]): string =>
     .map((time) => `${time.phase} ${time.durationMs} ms`)
     .join(' ▸ ');
 
-const lines = (...parts: readonly (string | false | undefined)[]): string => parts.filter(Boolean).join('\n\n');
+/** A heading, and a list: paragraphs stand far apart there. */
+const lines = (head: string, ...parts: readonly (string | false | undefined)[]): string =>
+  [`${head}\n`, ...parts.filter(Boolean).map((part) => `- ${part}`)].join('\n');
+
+/** How to come in; the key stands alone, for its column is narrow. */
+const wayIn = ({ user, address, port, fingerprint }: Omit<Access, 'machineId'>): readonly string[] => [
+  `${user}@${address} port ${port}`,
+  `host key \`${fingerprint}\``,
+];

@@ -246,7 +246,7 @@ export function openLeaseDesk(input: unknown) {
 
   const heard = (): boolean => inbox.length > 0 || markReady !== undefined;
 
-  const alarm = createAlarm(() => enqueue({ type: 'deadline' }));
+  const alarm = createAlarm('the next deadline of the lease', () => enqueue({ type: 'deadline' }));
   const arm = (): void => alarm.set(leaseDeadlineMs(life));
 
   return {

@@ -142,7 +142,7 @@ async function lookAfter(own: OpenMachine): Promise<MachineEvent> {
   const over = (async (): Promise<MachineEvent> => {
     // A warm machine has no end of its own: its pool says when.
     if (own.leftMs() === Infinity) return CancellationScope.current().cancelRequested;
-    while (own.leftMs() > 1) await sleep(own.leftMs());
+    while (own.leftMs() > 1) await sleep(own.leftMs(), { summary: 'the end that the machine carries itself' });
     return { type: 'expired' };
   })();
   try {

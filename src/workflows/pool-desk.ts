@@ -141,7 +141,7 @@ export function openPool(raw: unknown) {
   // A pool that nobody declares would stand for ever.
   if (!life) throw invalid(`Pool ${name} is not declared: start it with the signal ${poolSignals.declare}.`);
 
-  const alarm = createAlarm(() => apply({ type: 'woken' }));
+  const alarm = createAlarm('the pool looks again', () => apply({ type: 'woken' }));
 
   return {
     name,

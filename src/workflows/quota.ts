@@ -153,7 +153,7 @@ export async function quota(raw: QuotaInput): Promise<void> {
       ...ledger.coolDowns.map(({ untilMs, lengthMs }) => untilMs + lengthMs),
     );
   let woken = false;
-  const alarm = createAlarm(() => (woken = true));
+  const alarm = createAlarm('the account looks again', () => (woken = true));
 
   return CancellationScope.nonCancellable(async () => {
     for (;;) {

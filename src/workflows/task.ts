@@ -166,7 +166,7 @@ export async function task(raw: TaskInput): Promise<TaskResult> {
     if (limitMs === undefined || life.asked) return;
     const atMs = life.startedMs + limitMs + graceMs + limitSlackMs;
     await scope
-      .run(() => sleep(Math.max(1, atMs - Date.now())))
+      .run(() => sleep(Math.max(1, atMs - Date.now()), { summary: 'the limit of the command' }))
       .then(
         () => ask('timedOut'),
         () => undefined,
