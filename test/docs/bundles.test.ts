@@ -8,12 +8,13 @@ import { mistakeText } from '../../src/config/yaml-mistakes.ts';
 import { bundleFile } from '../../src/contract/bundle.ts';
 import { freshFolder } from '../output/store-kit.ts';
 
-const page = fileURLToPath(new URL('../../docs/bundles.md', import.meta.url));
+const pages = { bundles: 6, quickstart: 1 };
 
-it('the examples of the page on bundles have no mistakes', async () => {
+it.each(Object.entries(pages))('the examples of bundles on the page %s have no mistakes', async (page, least) => {
+  const path = fileURLToPath(new URL(`../../docs/${page}.md`, import.meta.url));
   const folder = await freshFolder();
-  const examples = [...(await readFile(page, 'utf8')).matchAll(/```yaml\n# bundles\/(\S+)\n([\s\S]*?)```/g)];
-  expect(examples.length).toBeGreaterThanOrEqual(6);
+  const examples = [...(await readFile(path, 'utf8')).matchAll(/```yaml\n# bundles\/(\S+)\n([\s\S]*?)```/g)];
+  expect(examples.length).toBeGreaterThanOrEqual(least);
   for (const [, name = '', text = ''] of examples) {
     for (const [, from = ''] of text.matchAll(/from: (\S+)/g)) {
       await mkdir(dirname(join(folder, from)), { recursive: true });
