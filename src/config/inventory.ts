@@ -63,5 +63,10 @@ function inventoryOf(file: string, given: z.output<typeof inventoryFile>): Inven
     const identityFile = from(machine.identityFile ?? given.identityFile ?? '');
     return { name, address, port, user, hostKey: `${type} ${blob}`, identityFile, labels };
   });
-  return { file, machines, resetCommands: given.resetCommands ?? [] };
+  return {
+    file,
+    machines,
+    resetCommands: given.resetCommands ?? [],
+    ...(given.reload ? { reload: given.reload } : {}),
+  };
 }

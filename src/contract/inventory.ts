@@ -49,6 +49,11 @@ export const inventoryFile = z
       .max(50)
       .describe('programs with their arguments, run on a machine that is given back, after those of the bundle')
       .exactOptional(),
+    reload: words
+      .describe(
+        'a program with its arguments, run on the worker’s host about a machine whose reset failed: it makes the machine anew, with the same host key; `SLIPWAY_MACHINE_NAME`, `_ADDRESS`, `_PORT` and `_USER` say which; it may be run again',
+      )
+      .exactOptional(),
     machines: z.record(name, machine).describe('by name'),
   })
   .superRefine((file, context) => {

@@ -18,6 +18,8 @@ export interface Inventory {
   readonly machines: readonly InventoryMachine[];
   /** Argv, run on a machine that is given back, after the bundle's commands. */
   readonly resetCommands: readonly (readonly string[])[];
+  /** Argv, run on our host about a machine whose reset failed: it makes that anew. */
+  readonly reload?: readonly string[];
 }
 
 /** The inventory as it stands now. */

@@ -1,7 +1,7 @@
 # Whose a standing machine is, on the machine itself: POSIX sh, Linux. It keeps out a second installation that has the same
 # machine in its inventory, and whoever comes too late.
 #
-#   sh BASE/bin/THIS hold|leave|free|clear KEY   stdin: a nonce line, a line of words for people that ends with the name of the
+#   sh BASE/bin/THIS hold|leave|free|clear|new KEY   stdin: a nonce line, a line of words for people that ends with the name of the
 #                                                installation; answers are "RS NONCE words"
 #
 # BASE.holder/  holder     the KEY that has it, and the words
@@ -69,6 +69,11 @@ free() {
   [ ! -e "$H/holder" ] || refuse left "$H/holder"
   reply "ok $H $CORE"
 }
+# Whether this is another system than the one that the claim was on.
+new() {
+  [ ! -e "$H/holder" ] && [ ! -e "$H/over/$KEY" ] || refuse old 'it is the same system still'
+  reply "ok $H $CORE"
+}
 # A person answers for what it is like; another installation's it stays.
 clear() {
   holder
@@ -76,4 +81,4 @@ clear() {
   KEY=$now
   free
 }
-case $VERB in hold | leave | free | clear) "$VERB" ;; *) exit 64 ;; esac
+case $VERB in hold | leave | free | clear | new) "$VERB" ;; *) exit 64 ;; esac

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
 import { now, type Claimed, type Claims } from './claims.ts';
 import type { InventorySource } from '../../domain/inventory.ts';
+import { hostCommand } from './host-command.ts';
 import { withStandingGuest } from './standing-guest.ts';
 import type { MachineRecord } from './record.ts';
 
@@ -27,6 +28,8 @@ export interface Lending {
 const passOverMs = 30_000;
 /** What does not let us in within so long is out of reach. */
 const loginWithinMs = 15_000;
+/** From the end of the command for it until a machine that is made anew must let us in. */
+const reloadWithinMs = 600_000;
 /** Of what a reset could not take away. */
 const shownLeft = 3;
 
@@ -61,12 +64,12 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
       if (claimed.value.state === 'held') return true;
       let reached = false;
       try {
-        const baseline = await withStandingGuest(claim.machine, signal, async (guest) => {
-          await guest.login(loginWithinMs);
+        const known = await withStandingGuest(claim.machine, signal, async (guest) => {
+          const { bootId } = await guest.login(loginWithinMs);
           reached = true;
-          return guest.take(claim);
+          return { bootId, baseline: await guest.take(claim) };
         });
-        const held: MachineRecord = { state: 'held', since: now(), claim: { ...claim, baseline } };
+        const held: MachineRecord = { state: 'held', since: now(), claim: { ...claim, ...known } };
         if (await claims.change(claimed, held)) return true;
         throw new DomainError('Gone', `Machine ${name} was given back while it was taken.`);
       } catch (error) {
@@ -90,31 +93,75 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
     },
 
     async giveBack(claimed, signal) {
-      const { claim } = claimed;
+      const { claim, value } = claimed;
+      // Read here: with only mistakes in it, it says nothing of the machine.
       const { resetCommands } = inventory.current();
+      if (value.state === 'returning' && value.reload) return reloaded(claimed, value, value.reload, signal);
       try {
         const left = await withStandingGuest(claim.machine, signal, async (guest) => {
           await guest.login(loginWithinMs);
           return guest.giveBack(claim, resetCommands);
         });
-        if (left.length === 0) {
-          await claims.letGo(claimed, { state: 'free', since: now() });
-          return;
-        }
+        if (left.length === 0) return await backInUse(claimed);
         const more = left.length > shownLeft ? ` and ${left.length - shownLeft} more` : '';
-        await takeOut(claimed, `its reset left something: ${left.slice(0, shownLeft).join(', ')}${more}`);
+        await unclean(claimed, `its reset left something: ${left.slice(0, shownLeft).join(', ')}${more}`);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof DomainError)) throw error;
         if (error.type === 'HostKeyMismatch') return mistaken(claimed, error);
-        const passing = error.type === 'GuestUnreachable' || error.type === 'ProviderAuthRefused';
-        if (!passing) return takeOut(claimed, `it could not be reset: ${error.message}`);
-        if (Date.now() - Date.parse(claimed.value.since) > returnWithinMs)
-          return takeOut(claimed, `it could not be reached for its reset: ${error.message}`);
+        if (!isOutOfReach(error)) return unclean(claimed, `it could not be reset: ${error.message}`);
+        if (Date.now() - Date.parse(value.since) > returnWithinMs)
+          return unclean(claimed, `it could not be reached for its reset: ${error.message}`);
         await noteWhy(claimed, error.message);
       }
     },
   };
+
+  const backInUse = async (claimed: Claimed): Promise<void> => {
+    await claims.letGo(claimed, { state: 'free', since: now() });
+  };
+
+  /** Made anew by its operator's command, at the next call, where there is one. */
+  async function unclean(claimed: Claimed, why: string): Promise<void> {
+    if (inventory.current().reload === undefined || claimed.value.state !== 'returning') return takeOut(claimed, why);
+    logger?.warn({ machine: claimed.name, why }, 'a standing machine is to be made anew');
+    await claims.change(claimed, { ...claimed.value, why, reload: { since: now() } });
+  }
+
+  /** The command once, as far as anybody knows; then until the machine shows that it is another system. */
+  async function reloaded(
+    claimed: Claimed,
+    value: Extract<MachineRecord, { state: 'returning' }>,
+    reload: NonNullable<typeof value.reload>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { claim } = claimed;
+    const { file, reload: command } = inventory.current();
+    if (reload.at === undefined) {
+      if (!command) return takeOut(claimed, value.why ?? 'it was to be made anew, and no command says how');
+      const failed = await hostCommand(command, file, claim.machine, signal);
+      if (failed !== undefined) return takeOut(claimed, `${value.why ?? ''}; and its reload ${failed}`);
+      await claims.change(claimed, { ...value, reload: { ...reload, at: now() } });
+      return;
+    }
+    let still = 'it is the same system still';
+    try {
+      const isNew = await withStandingGuest(claim.machine, signal, async (guest) => {
+        const { bootId } = await guest.login(loginWithinMs);
+        // A tenant may have taken our mark off, but booted nothing.
+        return bootId !== claim.bootId && (await guest.isNew(claim));
+      });
+      if (isNew) return await backInUse(claimed);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof DomainError)) throw error;
+      if (error.type === 'HostKeyMismatch') return mistaken(claimed, error);
+      still = error.message;
+    }
+    // A system that comes up may refuse us for a while, in any way.
+    if (Date.now() - Date.parse(reload.at) > reloadWithinMs)
+      await takeOut(claimed, `${value.why ?? ''}; and its reload came to nothing: ${still}`);
+  }
 
   /** For people; each note is a version, so only what is new is noted. */
   async function noteWhy(claimed: Claimed, why: string): Promise<void> {
@@ -123,3 +170,5 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
   }
   return lending;
 }
+
+const isOutOfReach = ({ type }: DomainError): boolean => type === 'GuestUnreachable' || type === 'ProviderAuthRefused';

@@ -14,6 +14,8 @@ export interface Claim {
   readonly reset: NonNullable<CreateSpec['reset']>;
   /** Of what the guest remembers; absent until the machine is the lease's: nobody was on it before. */
   readonly baseline?: string;
+  /** Of the system that it was then. */
+  readonly bootId?: string;
 }
 
 /** What is known of a machine. One that has no record was never used. */
@@ -21,7 +23,14 @@ export type MachineRecord =
   | { readonly state: 'free'; readonly since: string }
   | { readonly state: 'claimed' | 'held'; readonly since: string; readonly claim: Claim }
   /** `why`: what keeps it from being given back. */
-  | { readonly state: 'returning'; readonly since: string; readonly claim: Claim; readonly why?: string }
+  | {
+      readonly state: 'returning';
+      readonly since: string;
+      readonly claim: Claim;
+      readonly why?: string;
+      /** Its reset failed, and since when it is to be made anew. `at`: when the command for that had run. */
+      readonly reload?: { readonly since: string; readonly at?: string };
+    }
   | { readonly state: 'out'; readonly since: string; readonly why: string; readonly claim: Claim };
 
 /** The claim that a machine is under now. */

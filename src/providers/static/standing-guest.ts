@@ -5,6 +5,7 @@ import type { CommandStep } from '../../domain/bundle.ts';
 import { DomainError } from '../../domain/failure.ts';
 import { changeKeys } from '../../guest/authorized-keys.ts';
 import { installFile } from '../../guest/files.ts';
+import type { GuestFacts } from '../../guest/guest.ts';
 import { GuestLink } from '../../guest/link.ts';
 import { guestReset } from '../../guest/reset.ts';
 import { baseFolder } from '../../guest/scripts.ts';
@@ -16,7 +17,7 @@ import type { Claim } from './record.ts';
 /** A standing machine, logged in to by the inventory's own key. */
 export interface StandingGuest {
   /** Full login on the pinned key. @throws DomainError GuestUnreachable also when it takes longer */
-  login(withinMs: number): Promise<void>;
+  login(withinMs: number): Promise<GuestFacts>;
   /**
    * Makes it the claim's, unless another installation has it; remembers what it is like, then lets the lease in. Any number
    * of calls do the same. @returns the digest of what it remembers
@@ -24,6 +25,8 @@ export interface StandingGuest {
   take(claim: Claim): Promise<string>;
   /** Shuts the lease out, and undoes all of it. @returns what is left nevertheless, a line each; then it is the claim's still */
   giveBack(claim: Claim, commands: readonly (readonly string[])[]): Promise<readonly string[]>;
+  /** Whether it was made anew since it was the claim's. */
+  isNew(claim: Claim): Promise<boolean>;
   /** As it is: only the lease is shut out, and whatever mark of ours it has is taken off. */
   clear(claim: Claim): Promise<void>;
 }
@@ -65,7 +68,7 @@ function guestOver(link: GuestLink, signal: AbortSignal): StandingGuest {
   const tasks = guestTasks(shell, (file, until) => installFile(shell, file, until));
 
   /** @returns the folders that a reset leaves alone, for they are ours */
-  const hold = async (verb: 'hold' | 'leave' | 'free' | 'clear', claim: Claim): Promise<readonly string[]> => {
+  const hold = async (verb: 'hold' | 'leave' | 'free' | 'clear' | 'new', claim: Claim): Promise<readonly string[]> => {
     // Anew each time: a tenant who logs in as the same user can have changed it.
     await shell.renew('holder', signal);
     const { tags } = claim;
@@ -105,7 +108,7 @@ function guestOver(link: GuestLink, signal: AbortSignal): StandingGuest {
     async login(withinMs) {
       const soon = AbortSignal.timeout(withinMs);
       try {
-        await shell.facts(AbortSignal.any([signal, soon]));
+        return await shell.facts(AbortSignal.any([signal, soon]));
       } catch (error) {
         if (!soon.aborted || signal.aborted || error instanceof DomainError) throw error;
         const { name, address, port } = link.address;
@@ -137,6 +140,15 @@ function guestOver(link: GuestLink, signal: AbortSignal): StandingGuest {
       }
       await hold('free', claim);
       return [];
+    },
+    async isNew(claim) {
+      try {
+        await hold('new', claim);
+        return true;
+      } catch (error) {
+        if (error instanceof DomainError && error.details?.['code'] === 'old') return false;
+        throw error;
+      }
     },
     async clear(claim) {
       await withdraw(claim);
