@@ -2,11 +2,38 @@ import type { Client } from '@temporalio/client';
 import { askPool } from '../src/activities/claims.ts';
 import { poolWorkflowId } from '../src/domain/ids.ts';
 import type { PoolStatus } from '../src/domain/pool-status.ts';
-import { awaitLease, createLease, follow } from './measure.ts';
+import { awaitLease, createLease, follow, release } from './measure.ts';
+import { Samples } from './samples.ts';
+import type { Row } from './stats.ts';
 import type { BenchStack } from './stack.ts';
 
+const warmRounds = 50;
+const claims = 1_000;
+
+/** Machines that are there before they are asked for. */
+export async function warmPools(stack: BenchStack, client: Client): Promise<readonly Row[]> {
+  const samples = new Samples();
+  await stack.settings(benchPools);
+  for (let n = 0; n < warmRounds; n += 1) {
+    const { readyMs, jobMs } = await warmRound(stack, n);
+    samples.add('claim', readyMs);
+    samples.add('job', jobMs);
+  }
+  const { wholeMs, errors } = await claimAtOnce(stack, client);
+  await stack.settings('');
+  await release(stack, 'has-it');
+  await untilNoPool(stack);
+  const of = (name: string): readonly number[] => samples.of(name);
+  return [
+    { name: 'request → ready, warm machine', unit: 'ms', samples: of('claim'), budget: 100, at: 'p95' },
+    { name: 'request → exit code, warm machine', unit: 'ms', samples: of('job'), budget: 250 },
+    { name: `each of ${claims} claims of one pool at once`, unit: 'ms', samples: [wholeMs / claims], budget: 10 },
+    { name: 'claims without an answer', unit: 'errors', samples: [errors], budget: 0, at: 'worst' },
+  ];
+}
+
 /** Declared in the bench's slipway.yaml: one whose machines are used up one by one, and one that is only asked. */
-export const benchPools = `pools:
+const benchPools = `pools:
   warm: {bundle: bench-warm, target: 3, ceiling: 6}
   asked: {bundle: bench-asked, target: 1, ceiling: 1}
 `;
@@ -27,7 +54,7 @@ async function untilAtRest(stack: BenchStack, name: string, warm: number): Promi
 const look = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
 /** One lease of a warm machine, held until it is ready; and one for a job. */
-export async function warmRound(stack: BenchStack, n: number): Promise<{ readyMs: number; jobMs: number }> {
+async function warmRound(stack: BenchStack, n: number): Promise<{ readyMs: number; jobMs: number }> {
   await untilAtRest(stack, 'warm', 3);
   const leaseId = `claim-${n}`;
   const askedMs = performance.now();
@@ -49,10 +76,9 @@ export async function warmRound(stack: BenchStack, n: number): Promise<{ readyMs
  * them queue.
  * @returns how long all of it took, and how many got no answer
  */
-export async function claimAtOnce(
+async function claimAtOnce(
   stack: BenchStack,
   client: Client,
-  claims: number,
 ): Promise<{ readonly wholeMs: number; readonly errors: number }> {
   await untilAtRest(stack, 'asked', 1);
   await createLease(stack, { leaseId: 'has-it', bundle: 'bench-asked' });
@@ -82,7 +108,7 @@ export async function claimAtOnce(
 }
 
 /** All machines of the pools are gone. */
-export async function untilNoPool(stack: BenchStack): Promise<void> {
+async function untilNoPool(stack: BenchStack): Promise<void> {
   while ((await stack.json<readonly unknown[]>('/v1/pools')).length > 0) await look();
 }
 

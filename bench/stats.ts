@@ -6,10 +6,12 @@ export function quantile(samples: readonly number[], q: number): number {
 
 export interface Row {
   readonly name: string;
-  readonly unit: 'ms' | 'events' | 'errors' | '×';
+  readonly unit: 'ms' | 's' | 'events' | 'errors' | 'leases/s' | 'MiB' | '×';
   readonly samples: readonly number[];
   /** The bound; without one the row only informs. */
   readonly budget?: number;
+  /** The budget is the least that there must be, not the most. */
+  readonly least?: true;
   /** Which of the samples is held against the bound: the median, unless said. */
   readonly at?: 'p95' | 'worst';
 }
@@ -21,11 +23,12 @@ export interface Judged {
   readonly p50: number;
   readonly p95: number;
   readonly budget?: number;
+  readonly least?: true;
   readonly at?: Row['at'];
   readonly met?: boolean;
 }
 
-export function judge({ name, unit, samples, budget, at }: Row): Judged {
+export function judge({ name, unit, samples, budget, least, at }: Row): Judged {
   const p50 = quantile(samples, 0.5);
   const p95 = quantile(samples, 0.95);
   const counted = at === 'worst' ? Math.max(...samples) : at === 'p95' ? p95 : p50;
@@ -36,7 +39,10 @@ export function judge({ name, unit, samples, budget, at }: Row): Judged {
     p50,
     p95,
     ...(at === undefined ? {} : { at }),
-    ...(budget === undefined ? {} : { budget, met: samples.length > 0 && counted <= budget }),
+    ...(least === undefined ? {} : { least }),
+    ...(budget === undefined
+      ? {}
+      : { budget, met: samples.length > 0 && (least ? counted >= budget : counted <= budget) }),
   };
 }
 
@@ -46,7 +52,7 @@ export function table(rows: readonly Judged[]): string {
     String(row.rounds),
     `${round(row.p50)} ${row.unit}`,
     `${round(row.p95)} ${row.unit}`,
-    row.budget === undefined ? '' : `${row.at ?? 'p50'} ≤ ${row.budget} ${row.unit}`,
+    row.budget === undefined ? '' : `${row.at ?? 'p50'} ${row.least ? '≥' : '≤'} ${row.budget} ${row.unit}`,
     row.met === undefined ? '' : row.met ? 'met' : 'MISSED',
   ]);
   const all = [['what', 'rounds', 'p50', 'p95', 'budget', ''], ...cells];
