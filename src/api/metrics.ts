@@ -64,6 +64,11 @@ export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers' | 'stan
       each(({ forgotten }) => forgotten),
     ),
     gauge(
+      'slipway_machines_out',
+      'Standing machines that are lent to nobody until somebody puts them back.',
+      each(({ out }) => out),
+    ),
+    gauge(
       'slipway_machine_oldest_timestamp_seconds',
       'When the oldest machine at the provider was created.',
       each(({ oldest }) => secondsOf(oldest?.createdAt)),
