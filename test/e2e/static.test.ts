@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { LedgerLine } from '../../src/domain/ledger.ts';
 import type { MachineStatus } from '../../src/domain/lease.ts';
 import type { StandingMachine } from '../../src/domain/inventory.ts';
+import { processStart } from '../../src/host/process-identity.ts';
 import { sshdPath } from '../support/sshd.ts';
 import { alive, freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { startMachines } from '../support/static-lab.ts';
@@ -60,7 +61,8 @@ describe.skipIf(sshdPath === undefined)('leases on standing machines', () => {
     expect(machine.access?.hostKey).toBe(lab.machines[0]?.hostKey.publicKey);
     expect(machine.access?.fingerprint).toBe(lab.machines[0]?.hostKey.fingerprint);
     expect(machine).not.toHaveProperty('takenOut');
-    expect(alive(Number(first.out.toString().split('\n')[0]))).toBe(false);
+    // A zombie is dead.
+    expect(processStart(Number(first.out.toString().split('\n')[0]))).toBeUndefined();
 
     const second = await run('one', 'ls ~');
     expect(second.out.toString()).toBe('');
