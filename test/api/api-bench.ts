@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { updateAccount } from '../../src/activities/account-updates.ts';
 import type { Activities } from '../../src/activities/activities.ts';
 import type { ApiDeps } from '../../src/api/deps.ts';
+import type { BundleMistake } from '../../src/contract/bundle-views.ts';
 import { createApi } from '../../src/api/server.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
 import { DomainError } from '../../src/domain/failure.ts';
@@ -36,6 +37,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
   const fetched = createFetchedStore(join(folder, 'fetched'));
   const sealed = new Map<string, string>();
   const jobs = new Map<string, Job>();
+  const mistakes: BundleMistake[] = [];
 
   const fake = world.activities();
   const quota = { machines: 1 };
@@ -79,7 +81,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
     fetched,
     blobLimitBytes: 200_000_000,
     bundles: {
-      list: async () => [{ name: 'hello', file: 'hello.yaml', providers: ['fake'], mistakes: [], inForce: true }],
+      list: async () => [{ name: 'hello', file: 'hello.yaml', providers: ['fake'], mistakes, inForce: true }],
       show: async (name) => ({
         name,
         file: `${name}.yaml`,
@@ -121,6 +123,8 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
     port: (api.server.address() as AddressInfo).port,
     world,
     jobs,
+    /** Of the file of the bundle `hello`, as it stands. */
+    mistakes,
     sealed,
     outputs,
     blobs,

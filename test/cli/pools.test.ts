@@ -20,6 +20,11 @@ it('pools are listed, shown, set and drained, and a run says that it waits, and 
   expect(await stdout('pool', 'show', 'web')).toMatch(
     /^web · bundle hello · open\n  keeps     1 warm, 1 at most\n  typically made in .*\n  machine   web\+1 · fake · warm /,
   );
+  cli.api.mistakes.push({ file: '/b/hello.yaml', line: 3, col: 5, path: 'commands', message: 'must be a list' });
+  for (const words of [['list'], ['show', 'web']]) {
+    expect((await cli.run(['pool', ...words])).stderr).toContain('/b/hello.yaml:3:5   commands: must be a list\n');
+  }
+  cli.api.mistakes.length = 0;
   const id = freshId();
   await cli.run(['lease', 'create', '--bundle', 'hello', '--id', id]);
   expect(await stdout('lease', 'show', id)).toContain('machine   web+1 · fake · ready');

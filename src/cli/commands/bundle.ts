@@ -4,7 +4,7 @@ import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
 import { exit } from '../exit.ts';
 import { bundleStory } from '../output/bundle.ts';
-import { mistakeLine } from '../output/mistake.ts';
+import { inForceText, mistakeLine, sayMistakes } from '../output/mistake.ts';
 import { nothing, table } from '../output/table.ts';
 
 interface Bundles {
@@ -86,19 +86,7 @@ export function addBundle(program: Command, action: Action): void {
     );
 }
 
-const inForceText = ({ version = '', since }: BundleView): string =>
-  `version ${version}${since === undefined ? '' : ` of ${since}`} is in force`;
-
 function stateOf(bundle: BundleView): string {
   if (bundle.mistakes.length > 0) return bundle.inForce ? `mistakes; ${inForceText(bundle)}` : 'mistakes';
   return bundle.part === true ? 'part' : 'good';
-}
-
-/** The file as it stands is not what is leased: said wherever the bundle is shown. */
-function sayMistakes(cli: Cli, bundle: BundleView): void {
-  if (bundle.mistakes.length === 0) return;
-  for (const each of bundle.mistakes) cli.say(mistakeLine(cli.io.cwd, each));
-  cli.say(
-    bundle.inForce ? `Until that is mended ${inForceText(bundle)}.` : 'No version is in force until that is mended.',
-  );
 }

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
+import type { SlipwayClient } from '../../client/client.ts';
 import { DomainError } from '../../domain/failure.ts';
 import type { PoolStatus } from '../../domain/pool-status.ts';
 import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
+import { sayMistakes } from '../output/mistake.ts';
 import { poolStory, poolTable } from '../output/pool.ts';
 import { wholeNumber } from '../parse.ts';
 import { noteSettings } from '../settings-note.ts';
@@ -17,8 +19,10 @@ export function addPool(program: Command, action: Action): void {
     .summary('List the pools')
     .action(
       action({}, async (cli) => {
-        const pools = await (await cli.client()).pools.list();
+        const client = await cli.client();
+        const pools = await client.pools.list();
         cli.show(pools, () => poolTable(pools));
+        await noteBundles(cli, client, pools);
         if (pools.length === 0) cli.say('No pools. They are declared under pools: of slipway.yaml.');
         await noteSettings(cli);
       }),
@@ -29,7 +33,10 @@ export function addPool(program: Command, action: Action): void {
     .argument('<pool>')
     .action(
       action({}, async (cli, [name]) => {
-        show(cli, await (await cli.client()).pools.show(name as string));
+        const client = await cli.client();
+        const pool = await client.pools.show(name as string);
+        show(cli, pool);
+        await noteBundles(cli, client, [pool]);
         await noteSettings(cli);
       }),
     );
@@ -78,3 +85,14 @@ export function addPool(program: Command, action: Action): void {
 }
 
 const show = (cli: Cli, pool: PoolStatus): void => cli.show(pool, () => poolStory(pool, Date.now()));
+
+/** A pool goes on with the last good version of its bundle: whoever edits that and sees no change is told why. */
+async function noteBundles(
+  cli: Cli,
+  client: SlipwayClient,
+  pools: readonly { readonly bundle: string }[],
+): Promise<void> {
+  if (pools.length === 0) return;
+  const kept = new Set(pools.map(({ bundle }) => bundle));
+  for (const bundle of await client.bundles.list()) if (kept.has(bundle.name)) sayMistakes(cli, bundle);
+}
