@@ -108,6 +108,19 @@ const all = (command: Command): readonly Command[] => [command, ...command.comma
 const pathOf = (command: Command): string =>
   command.parent?.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 
+/** Required options are missed last: of a slip in such an option's name its near name is the help, not that it is missing. */
+function askLate(command: Command): void {
+  const required = command.options.filter(({ mandatory }) => mandatory);
+  for (const option of required) option.makeOptionMandatory(false);
+  if (required.length === 0) return;
+  command.hook('preAction', () => {
+    for (const option of required) {
+      if (command.getOptionValue(option.attributeName()) === undefined)
+        command.error(`error: required option '${option.flags}' not specified`);
+    }
+  });
+}
+
 /** What every command has alike. */
 function finish(command: Command, root: Command): void {
   const group = command.commands.length > 0;
@@ -115,6 +128,7 @@ function finish(command: Command, root: Command): void {
   command.helpOption('-h, --help', 'show this');
   command.showHelpAfterError(command === root ? false : `  Try: slipway ${pathOf(command)} --help`);
   if (group) command.helpCommand(false);
+  askLate(command);
   if (command !== root && (!group || command.name() === 'dev')) {
     command
       .option('--json', 'the data as JSON on standard output')

@@ -125,7 +125,8 @@ const reasons: Readonly<Record<string, string>> = {
   owner: 'the owner cannot be set: ',
 };
 const hints: Readonly<Record<string, string>> = {
-  nofolder: 'Make the folder first, or set parents: true.',
+  nofolder: 'Make the folder first, or set parents: true (--parents).',
+  isfolder: 'Name the file in it; `file put` takes a path that ends with / for that.',
   rights: 'On a plain machine only the login user’s own folders can be written: use a path below ~/.',
   denied: 'Use a path that the login user may write, or a login user with sudo.',
   full: 'Give the machine a larger disk.',

@@ -51,6 +51,17 @@ it('a bug shows its stack with --debug', async () => {
 });
 
 describe('flags', () => {
+  it('a slip in the name of a required one is answered with the near name', async () => {
+    expect(await run(['run', '--bundel', 'hello', '--', 'true'])).toMatchObject({
+      code: 125,
+      stderr: "✗ unknown option '--bundel'\n(Did you mean --bundle?)\n  Try: slipway run --help\n",
+    });
+    expect(await run(['run', '--', 'true'])).toMatchObject({
+      code: 125,
+      stderr: "✗ required option '-b, --bundle <name>' not specified\n  Try: slipway run --help\n",
+    });
+  });
+
   it('durations', () => {
     expect(['250ms', '30s', '5m', '1h30m', '2d', '1.5h'].map(duration)).toEqual([
       250, 30_000, 300_000, 5_400_000, 172_800_000, 5_400_000,
