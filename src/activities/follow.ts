@@ -32,14 +32,15 @@ export async function runToEnd(run: Run, signal: AbortSignal): Promise<TaskResul
   const before = await outputs.stat(key);
   if (before?.end) return before.end;
   const writer = await outputs.open(key, run.limitBytes);
+  const store = storing(run, writer);
   try {
-    const store = storing(run, writer);
     let poll = await guest.launch(key, run.launch, signal);
     run.onReached?.();
     if (poll.state !== 'gone' && poll.state !== 'absent') {
       poll = await guest.follow(key, store.seen, { data: store.data, alive: () => undefined }, signal);
     }
     if (signal.aborted && poll.state === 'running') return undefined;
+    await store.released();
     if (poll.state === 'orphan') await guest.kill(key, 0, 'cancelled', signal);
     const result = resultOf(run, poll, await kept(writer, poll));
     await writer.sync();
@@ -48,6 +49,7 @@ export async function runToEnd(run: Run, signal: AbortSignal): Promise<TaskResul
     await guest.clean(key, signal).catch(() => undefined); // a guest that is gone needs no cleaning
     return result;
   } finally {
+    await store.released();
     await writer.close();
   }
 }
@@ -67,6 +69,13 @@ function storing(run: Run, writer: OutputWriter) {
   const seen: Record<Stream, number> = { ...writer.offsets };
   const tails: Record<Stream, Uint8Array> = { stdout: new Uint8Array(), stderr: new Uint8Array() };
   let unreleased = 0;
+  let releasing: Promise<void> = Promise.resolve();
+  /** Only what is on our disk may be freed there. */
+  const release = async (): Promise<void> => {
+    const stored = { ...seen };
+    await writer.sync();
+    await run.guest.release(run.key, stored, AbortSignal.timeout(30_000));
+  };
   const side = (stream: Stream) => ({ bytes: seen[stream], tail: new TextDecoder().decode(tails[stream]) });
   return {
     seen,
@@ -78,11 +87,14 @@ function storing(run: Run, writer: OutputWriter) {
       run.onStored?.({ stdout: side('stdout'), stderr: side('stderr') });
       if (unreleased < releaseEveryBytes) return;
       unreleased = 0;
-      // Before the sync: the other stream may go on meanwhile, and only what is on our disk may be freed there.
-      const stored = { ...seen };
-      await writer.sync();
-      await run.guest.release(run.key, stored, AbortSignal.timeout(30_000));
+      // Beside the stream, one at a time: it waits only where the guest's disk would fill faster than it is freed.
+      const before = releasing;
+      releasing = before.then(release);
+      releasing.catch(() => undefined); // the next step meets it
+      await before;
     },
+    /** Nothing is being freed any more. What could not be is freed with the next step, or with the task. */
+    released: (): Promise<void> => releasing.catch(() => undefined),
   };
 }
 

@@ -72,3 +72,43 @@ it('the sizes and tails of a task that has ended are those of its whole output, 
     stderr: { bytes: 3, tail: 'err' },
   });
 });
+
+/** As a guest that writes so many MiB, and frees what it is told to when it is let. */
+async function spooling(mib: number, free: (stored: number) => Promise<void>): Promise<{ run: Run; said: string[] }> {
+  const run = await runOf({ ...ended, size: { stdout: mib * 1024 ** 2, stderr: 0 } });
+  const said: string[] = [];
+  const block = new Uint8Array(1024 ** 2).fill(97);
+  const guest: Partial<Run['guest']> = {
+    launch: async () => ({ ...ended, state: 'running' }),
+    async follow(_key, _offsets, on) {
+      for (let n = 0; n < mib; n += 1) {
+        await on.data('stdout', n * block.length, block);
+        said.push(`${n + 1}`);
+      }
+      return { ...ended, size: { stdout: mib * block.length, stderr: 0 } };
+    },
+    async release(_key, { stdout }) {
+      await free(stdout / block.length);
+      said.push(`freed ${stdout / block.length}`);
+    },
+    clean: async () => void said.push('clean'),
+  };
+  return { run: { ...run, guest: guest as Run['guest'] }, said };
+}
+
+it('output comes on while what is stored is freed on the guest, one step ahead at most', async () => {
+  let let1st: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (let1st = resolve));
+  const { run, said } = await spooling(20, (stored) => (stored < 16 ? held : Promise.resolve()));
+  const running = runToEnd(run, never);
+  await expect.poll(() => said.at(-1)).toBe('15');
+  let1st();
+  expect(await running).toMatchObject({ stdout: { keptBytes: 20 * 1024 ** 2, cut: false } });
+  expect(said.filter((word) => !/^\d+$/.test(word))).toEqual(['freed 8', 'freed 16', 'clean']);
+});
+
+it('a guest on which nothing can be freed any more stops the following, with its reason', async () => {
+  const { run } = await spooling(30, () => Promise.reject(new Error('no way to the guest')));
+  await expect(runToEnd(run, never)).rejects.toThrow('no way to the guest');
+  expect((await run.outputs.stat('a/job'))?.end).toBeUndefined();
+});
