@@ -6,6 +6,12 @@
 # tar archive of the folder; then "RS NONCE end" with the sha256 of the file's first BYTES, or with tar's exit code.
 # Or one line "RS NONCE failed CODE words". STAMP tells one file from another that came into its place: what an earlier read
 # has is gone on with only when it is still the same.
+aim() { # the folder in which the file would be, through a link
+  at=$path
+  [ ! -L "$at" ] || at=$(readlink "$at")
+  case $at in /*) ;; *) at=${path%/*}/$at ;; esac
+  printf '%s\n' "${at%/*}"
+}
 # Rights are borrowed only where the login user has none.
 as_needed() {
   [ "$(id -u)" != 0 ] || return
@@ -15,7 +21,7 @@ as_needed() {
     [ ! -r "$path" ] || return
   fi
   sudo -n true 2>/dev/null || {
-    [ -e "$path" ] || [ -L "$path" ] || [ ! -x "${path%/*}/" ] || return
+    [ -e "$path" ] || [ ! -x "$(aim)/" ] || return # it is not there: no right would show it
     failed denied "$(id -un) may not read $path, and has no sudo without a password"
   }
   exec sudo -n sh "$SELF" given "$NONCE" "$path" "$@"

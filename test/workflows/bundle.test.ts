@@ -20,7 +20,7 @@ async function bundleWith(line: string): Promise<string> {
   try {
     return (await bundleWorkflowCode({ workflowsPath, logger })).code;
   } catch (error) {
-    throw new Error(said.join('\n'), { cause: error });
+    throw new Error([...said, String(error)].join('\n'), { cause: error });
   }
 }
 
@@ -37,12 +37,13 @@ describe('the bundle of the workflows', () => {
     expect(code).toContain('jitless: true');
   });
 
-  test.each(['node:fs', 'node:child_process', 'ssh2'])(
-    'fails when %s is smuggled into one',
-    { timeout: 60_000 },
-    async (module) => {
-      const line = `import * as smuggled from '${module}'; export const use = () => smuggled;`;
-      await expect(bundleWith(line)).rejects.toThrow(module.replace('node:', ''));
-    },
-  );
+  test.each([
+    ['node:fs', /fs/],
+    ['node:child_process', /child_process/],
+    // By its native part, where that could be built; else by what it imports.
+    ['ssh2', /ssh2|'net'/],
+  ])('fails when %s is smuggled into one', { timeout: 60_000 }, async (module, named) => {
+    const line = `import * as smuggled from '${module}'; export const use = () => smuggled;`;
+    await expect(bundleWith(line)).rejects.toThrow(named);
+  });
 });
