@@ -5,6 +5,9 @@ import base from '../../vitest.config.ts';
 export default mergeConfig(
   base,
   defineConfig({
-    test: { globalSetup: ['./test/saga/write-matrix.ts'], exclude: ['test/saga/matrix.proof.test.ts', 'test/saga/real/**'] },
+    test: {
+      globalSetup: ['./test/saga/write-matrix.ts'],
+      exclude: ['test/saga/matrix.proof.test.ts', 'test/saga/real/**'],
+    },
   }),
 );
