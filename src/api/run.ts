@@ -2,9 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { accountsOf } from '../config/accounts.ts';
 import { resolveBundle } from '../config/bundle-resolve.ts';
-import { createKeptBundles } from '../config/bundle-kept.ts';
-import { packageBundlesFolder } from '../config/bundle-folders.ts';
-import { createBundles } from '../config/bundles.ts';
+import { stackBundles } from '../config/stack-bundles.ts';
 import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation } from '../config/installation.ts';
 import { admitNotify } from '../config/notify.ts';
@@ -42,13 +40,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
   const client = new Client({ connection, namespace: temporal.namespace });
   const providers = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
   const blobs = createFileBlobStore(state.blobs);
-  const bundles = createBundles({
-    folders: [state.bundles, packageBundlesFolder()],
-    providers: [...providers.keys()],
-    outputLimitBytes: settings.output.limitBytes,
-    kept: createKeptBundles(state.goodBundles, blobs),
-    onKeepFailed: (name, error) => logger.error({ error, bundle: name }, 'a good version could not be kept'),
-  });
+  const bundles = stackBundles(state, settings, providers, blobs, logger);
   const api = await createApi({
     client,
     taskQueue,

@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { z } from 'zod';
 import { inventoryFile } from '../contract/inventory.ts';
 import type { Inventory, InventoryMachine, InventorySource } from '../domain/inventory.ts';
+import { pathFrom } from './path-from.ts';
 import { checkYaml, mistakesFailure, mistakeText, type Mistake } from './yaml-mistakes.ts';
 
 const sshPort = 22;
@@ -55,12 +55,10 @@ function load(file: string) {
 }
 
 function inventoryOf(file: string, given: z.output<typeof inventoryFile>): Inventory {
-  const from = (path: string): string =>
-    path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(dirname(file), path);
   const machines = Object.entries(given.machines).map(([name, machine]): InventoryMachine => {
     const { address, port = sshPort, user = given.user ?? '', labels = {} } = machine;
     const [type = '', blob = ''] = machine.hostKey.split(' ');
-    const identityFile = from(machine.identityFile ?? given.identityFile ?? '');
+    const identityFile = pathFrom(dirname(file), machine.identityFile ?? given.identityFile ?? '');
     return { name, address, port, user, hostKey: `${type} ${blob}`, identityFile, labels };
   });
   return {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { killSession } from '../host/kill-session.ts';
 
 export const secretLimitBytes = 65_536;
 
@@ -20,12 +21,7 @@ export function runSecretCommand(words: readonly string[], cwd: string, withinMs
     const stop = (why: string): void => {
       refused ??= why;
       child.stdout.destroy();
-      if (child.pid === undefined) return;
-      try {
-        process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        child.kill('SIGKILL'); // it has just ended by itself
-      }
+      killSession(child);
     };
     const timer = setTimeout(() => stop(`took longer than ${withinMs} ms`), withinMs);
     const settle = (end: CommandEnd): void => {

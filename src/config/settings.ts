@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { duration } from '../contract/bundle.ts';
 import { name, words } from '../contract/common.ts';
@@ -13,6 +12,7 @@ import { accountMistakes } from './accounts.ts';
 import type { PoolSettings } from '../domain/pool.ts';
 import { replaceFile } from '../host/atomic-file.ts';
 import { stampOf } from './bundle-files.ts';
+import { pathFrom } from './path-from.ts';
 import { poolsFile } from './pools.ts';
 import type { StateFolder } from './state-folder.ts';
 import { checkYaml, mistakesFailure } from './yaml-mistakes.ts';
@@ -171,9 +171,6 @@ const providersOf = (folder: string, given: Settings['providers']): Settings['pr
       provider.type === 'static' ? { ...provider, inventory: pathFrom(folder, provider.inventory) } : provider,
     ]),
   );
-
-const pathFrom = (folder: string, file: string): string =>
-  file.startsWith('~/') ? join(homedir(), file.slice(2)) : resolve(folder, file);
 
 function settingsOf(file: string, given: SettingsFile): Settings {
   const folder = dirname(file);

@@ -4,10 +4,8 @@ import { createActivities } from '../activities/index.ts';
 import type { Deps } from '../activities/deps.ts';
 import { accountsOf } from '../config/accounts.ts';
 import { resolveBundle, type Resolved } from '../config/bundle-resolve.ts';
-import { createKeptBundles } from '../config/bundle-kept.ts';
-import { packageBundlesFolder } from '../config/bundle-folders.ts';
 import { pooledPlan, poolOfBundle } from '../config/pooled-bundle.ts';
-import { createBundles } from '../config/bundles.ts';
+import { stackBundles } from '../config/stack-bundles.ts';
 import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation, verifyInstallation } from '../config/installation.ts';
 import { withQuotas } from '../config/plan-quota.ts';
@@ -84,13 +82,7 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
   const accounts = createAccounts(to, client, accountsOf(settings.providers));
   const providers = new Map([...unlimited].map(([name, provider]) => [name, accounts.limited(provider)]));
   const blobs = createFileBlobStore(state.blobs);
-  const bundles = createBundles({
-    folders: [state.bundles, packageBundlesFolder()],
-    providers: [...providers.keys()],
-    outputLimitBytes: settings.output.limitBytes,
-    kept: createKeptBundles(state.goodBundles, blobs),
-    onKeepFailed: (name, error) => logger.error({ error, bundle: name }, 'a good version could not be kept'),
-  });
+  const bundles = stackBundles(state, settings, providers, blobs, logger);
   const outputs = createFileOutputStore(state.output);
   const fetched = createFetchedStore(state.fetched);
   const guests = createGuests();

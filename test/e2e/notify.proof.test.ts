@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Notification } from '../../src/domain/notify.ts';
+import { decoded } from '../support/decoded.ts';
 import { alive, dist, freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { startReceiver, type Call, type Receiver } from '../support/receiver.ts';
 import { until } from '../support/until.ts';
@@ -196,12 +197,3 @@ it('the key is in no history and in no log, and the path of the URL in no log', 
   // It would be found: the inputs have it.
   expect(where('t0ken')).toBeGreaterThan(0);
 });
-
-/** All strings and bytes of a history, payloads as text. */
-function decoded(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  if (Array.isArray(value)) return value.map(decoded).join('\n');
-  if (typeof value === 'object' && value !== null) return Object.values(value).map(decoded).join('\n');
-  return String(value);
-}

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { decoded } from '../support/decoded.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 
 const run = promisify(execFile);
@@ -46,15 +47,6 @@ async function places(leaseId: string): Promise<Map<string, Buffer>> {
   found.set('local log', await readFile(join(stack.state, 'local', 'local.log')).catch(() => Buffer.alloc(0)));
   found.set('status', Buffer.from(JSON.stringify(await stack.get(leaseId))));
   return found;
-}
-
-/** All strings and bytes of a history, base64 payloads as text. */
-function decoded(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  if (Array.isArray(value)) return value.map(decoded).join('\n');
-  if (typeof value === 'object' && value !== null) return Object.values(value).map(decoded).join('\n');
-  return String(value);
 }
 
 it('a secret is found in no history, database, log or argv, while a public value is', async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import type { InventoryMachine } from '../../domain/inventory.ts';
+import { killSession } from '../../host/kill-session.ts';
 
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Shorter than what one call of destroy may take. */
@@ -40,12 +41,7 @@ export async function hostCommand(
   const over = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
   const stop = (): void => {
     child.stderr.destroy();
-    if (child.pid === undefined) return;
-    try {
-      process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      child.kill('SIGKILL'); // it has just ended by itself
-    }
+    killSession(child);
   };
   over.addEventListener('abort', stop, { once: true });
   try {
