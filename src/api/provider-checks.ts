@@ -18,7 +18,9 @@ export const checkProviders =
 
 const abilitiesOf = (provider: Provider): readonly string[] => {
   const capabilities = provider.capabilities();
-  return (['power', 'console', 'reload', 'rekey'] as const).filter((ability) => capabilities[ability]);
+  return (['power', 'console', 'reload', 'rekey', 'images', 'userData'] as const).filter(
+    (ability) => capabilities[ability],
+  );
 };
 
 async function checkOne(name: string, provider: Provider, signal: AbortSignal): Promise<ProviderView> {

@@ -109,7 +109,7 @@ export interface ProviderView {
   readonly name: string;
   readonly ok: boolean;
   readonly summary: string;
-  /** What it declares beyond making and destroying machines: `power`, `console`, `reload`, `rekey`. */
+  /** What it declares beyond making and destroying machines: `power`, `console`, `reload`, `rekey`, `images`, `userData`. */
   readonly abilities: readonly string[];
   readonly items: readonly ProviderItem[];
 }

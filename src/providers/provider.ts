@@ -1,5 +1,6 @@
 import type { CommandStep } from '../domain/bundle.ts';
 import type { StandingMachine } from '../domain/inventory.ts';
+import type { PowerAction } from '../domain/power.ts';
 import type { ProviderState } from '../domain/reuse.ts';
 
 /**
@@ -14,6 +15,7 @@ export interface Capabilities {
   readonly idempotentCreate: IdempotentCreate;
   /** How long after a call its effect may still be invisible, or still appear. */
   readonly settleMs: number;
+  /** Of `CreateSpec.userData`; 0: it takes none. */
   readonly userDataMaxBytes: number;
   /** Declared abilities beyond the seven verbs. An ability that is not declared is not there. */
   readonly power: boolean;
@@ -27,6 +29,15 @@ export interface Capabilities {
    * own host key, which it tells (`MachineView.access`). It has `standing`.
    */
   readonly standing?: boolean;
+  /** It has `images`. */
+  readonly images?: boolean;
+  /** It has `userData`: what a machine was given can be read back and changed. */
+  readonly userData?: boolean;
+  /**
+   * Where its guests reach what listens on this host's loopback, for example `10.0.2.2` in QEMU's user network. Absent: they
+   * reach only what has an address of its own.
+   */
+  readonly hostAddress?: string;
 }
 
 /** Opaque to the core, JSON, small, no secrets: how the provider finds its machine again. */
@@ -45,6 +56,8 @@ export interface CreateSpec extends Identity {
   readonly hostname: string;
   /** Provider-specific part of the bundle's variant (zone, size, image …), checked by the provider. */
   readonly variant: Readonly<Record<string, unknown>>;
+  /** The machine's cloud-init document, for a provider that takes one. Secret: it may hold the host key. */
+  readonly userData?: string;
   /** Of a bundle that says how its machines become clean; for standing machines. */
   readonly reset?: {
     readonly commands: readonly CommandStep[];
@@ -115,6 +128,42 @@ export interface Standing {
   putBack(name: string, signal: AbortSignal): Promise<StandingMachine>;
 }
 
+/** What a machine can be made from. */
+export interface ImageView {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Hex, of its content, where that is known. */
+  readonly sha256?: string;
+  /** By an operator in the settings, or taken of a machine. */
+  readonly source: 'configured' | 'captured';
+  /** A booted snapshot of it stands ready: its machines are clones of that. */
+  readonly warm?: boolean;
+  /** ISO 8601; of a captured one. */
+  readonly createdAt?: string;
+}
+
+/** Of a provider that keeps images. */
+export interface Images {
+  list(signal: AbortSignal): Promise<readonly ImageView[]>;
+  /** @throws DomainError NotFound */
+  resolve(name: string, signal: AbortSignal): Promise<ImageView>;
+  /**
+   * Of a machine as it is now, under a new name. The same machine and name twice is the same image.
+   * @throws DomainError IdConflict for a name that another image has, Gone
+   */
+  capture(ref: ProviderRef, name: string, signal: AbortSignal): Promise<ImageView>;
+  /** A captured one; what is not there is success. @throws DomainError InvalidRequest for a configured one */
+  remove(name: string, signal: AbortSignal): Promise<void>;
+}
+
+/** Of a provider that keeps what a machine was given. */
+export interface UserDataAccess {
+  /** @throws DomainError Gone */
+  read(ref: ProviderRef, signal: AbortSignal): Promise<string>;
+  /** The guest sees it when it asks or boots next. @throws DomainError Gone, InvalidRequest (too long) */
+  update(ref: ProviderRef, text: string, signal: AbortSignal): Promise<void>;
+}
+
 /** One line of `slipway provider check`. */
 export interface CheckItem {
   readonly name: string;
@@ -144,6 +193,13 @@ export interface Abilities {
    * @throws DomainError Gone for a machine that is not there
    */
   rekey(ref: ProviderRef, identity: Identity, generation: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Submits; `on` of a running machine and `off` of a stopped one change nothing. How it stands is read by `get`.
+   * @throws DomainError Gone for a machine that is not there
+   */
+  power(ref: ProviderRef, action: PowerAction, signal: AbortSignal): Promise<void>;
+  /** The end of what its console has said, at most so many bytes, as it is. @throws DomainError Gone */
+  console(ref: ProviderRef, maxBytes: number, signal: AbortSignal): Promise<string>;
 }
 
 export interface Provider extends Partial<Abilities> {
@@ -163,6 +219,8 @@ export interface Provider extends Partial<Abilities> {
   destroy(ref: ProviderRef, signal: AbortSignal): Promise<void>;
   readonly resources?: Resources;
   readonly standing?: Standing;
+  readonly images?: Images;
+  readonly userData?: UserDataAccess;
   check(signal: AbortSignal): Promise<ProviderCheck>;
   /** Frees sockets held by this client; machines are untouched. */
   close(): Promise<void>;

@@ -33,6 +33,8 @@ export function rateLimited(inner: Provider, taker: CallTaker): Provider {
     check: limited(inner.check.bind(inner)),
     ...(inner.reload ? { reload: limited(inner.reload.bind(inner)) } : {}),
     ...(inner.rekey ? { rekey: limited(inner.rekey.bind(inner)) } : {}),
+    ...(inner.power ? { power: limited(inner.power.bind(inner)) } : {}),
+    ...(inner.console ? { console: limited(inner.console.bind(inner)) } : {}),
     ...(resources
       ? {
           resources: {

@@ -22,7 +22,7 @@ export interface FaultyCalls {
   settled(): Promise<unknown>;
 }
 
-const changes = new Set<FaultVerb>(['create', 'destroy', 'reload', 'rekey', 'destroyResource']);
+const changes = new Set<FaultVerb>(['create', 'destroy', 'reload', 'rekey', 'power', 'destroyResource']);
 /** An effect whose caller was cut off comes all the same, but not for ever. */
 const lateWithinMs = 60_000;
 

@@ -10,6 +10,8 @@ export const faultVerbs = [
   'destroy',
   'reload',
   'rekey',
+  'power',
+  'console',
   'listResources',
   'destroyResource',
 ] as const;

@@ -24,6 +24,8 @@ export function withFaults(inner: Provider, { path, providers }: FaultyOptions):
   const { name, resources } = inner;
   const reload = inner.reload?.bind(inner);
   const rekey = inner.rekey?.bind(inner);
+  const power = inner.power?.bind(inner);
+  const console = inner.console?.bind(inner);
   const file = faultFile(path, providers);
   const log = openFaultLog(join(dirname(path), 'faults.log'), name);
   const calls = faultyCalls(name, join(dirname(path), 'faults.calls', name), file, log);
@@ -142,6 +144,13 @@ export function withFaults(inner: Provider, { path, providers }: FaultyOptions):
     ...(rekey && {
       rekey: (ref, identity, generation, signal) =>
         calls.call('rekey', { ref }, signal, (signal) => rekey(ref, identity, generation, signal)),
+    }),
+    ...(power && {
+      power: (ref, action, signal) => calls.call('power', { ref }, signal, (signal) => power(ref, action, signal)),
+    }),
+    ...(console && {
+      console: (ref, maxBytes, signal) =>
+        calls.call('console', { ref }, signal, (signal) => console(ref, maxBytes, signal)),
     }),
 
     ...(resources && {
