@@ -1,4 +1,4 @@
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
 import type { Deps } from '../activities/deps.ts';
@@ -28,6 +28,7 @@ import { connectTemporal, refuseMissingAttributes } from './connect.ts';
 import { expireStores } from './expire-stores.ts';
 import { followSettings } from './follow-settings.ts';
 import { keepPools } from './keep-pools.ts';
+import { installSdkLog } from './sdk-log.ts';
 import { keepSweepSchedules } from './sweep-schedules.ts';
 
 /** Short activities run at once, on the worker that asked (eagerly), as long as a slot is free. */
@@ -47,28 +48,10 @@ export interface WorkerOptions {
   readonly onReady: () => Promise<void>;
 }
 
-/** The SDK's words at their level, in our log. */
-function installLogger(logger: Logger): void {
-  Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
-      const name =
-        level === 'WARN'
-          ? 'warn'
-          : level === 'ERROR'
-            ? 'error'
-            : level === 'DEBUG' || level === 'TRACE'
-              ? 'debug'
-              : 'info';
-      logger[name](meta ?? {}, message);
-    }),
-    shutdownSignals: [],
-  });
-}
-
 /** Works until SIGTERM or SIGINT, then detaches from what is under way: another worker goes on with it. */
 export async function runWorker({ environment, temporal, keepsPools, logger, onReady }: WorkerOptions): Promise<void> {
   const { state } = environment;
-  installLogger(logger);
+  installSdkLog(logger);
   const installation = await readInstallation(state);
   const connections = await connectTemporal(temporal);
   const { native, client } = connections;
