@@ -23,7 +23,7 @@ const identities: Readonly<Record<string, string>> = {
   resetCommands: 'title',
 };
 /** Their keys are inherited one by one. */
-const maps: ReadonlySet<string> = new Set(['lease']);
+const maps: ReadonlySet<string> = new Set(['lease', 'userData']);
 
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

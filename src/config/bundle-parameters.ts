@@ -20,12 +20,27 @@ const entryAt = (data: unknown, list: string, index: unknown): Readonly<Record<s
 /** They are read before anybody has given a value. */
 const beforeValues: ReadonlySet<unknown> = new Set(['name', 'summary', 'part', 'extends', 'parameters']);
 
+/** Its files and scripts are written, and filled in, as a bundle's own files and commands are. */
+function withinUserData(data: unknown, [, section, ...rest]: Path): { readonly data: unknown; readonly path: Path } {
+  const { files, scripts: commands } = (isMap(data) && isMap(data['userData']) ? data['userData'] : {}) as Record<
+    string,
+    unknown
+  >;
+  return { data: { files, commands }, path: [section === 'scripts' ? 'commands' : (section ?? ''), ...rest] };
+}
+
 /** Values go where they are typed, or one word by itself: never into a text that a shell reads. */
 const rulesOf =
   (data: unknown) =>
   (path: Path): SubstitutionRule => {
     const [top, index, key] = path;
     if (beforeValues.has(top)) return 'never';
+    if (top === 'userData') {
+      // cloud-init's own words: which of them a shell reads is not ours to know.
+      if (index === 'raw') return 'never';
+      const within = withinUserData(data, path);
+      return rulesOf(within.data)(within.path);
+    }
     if (top === 'ready') return path.includes('command') ? 'item' : 'typed';
     if (top === 'variants') return key === 'provider' ? 'never' : 'typed';
     if (top === 'commands') {
@@ -78,13 +93,19 @@ function mistakeOf(data: unknown, mention: Mention, declared: readonly string[])
     const meant = near === undefined ? `; write $\${${unknown}} for that text` : `; did you mean ${near}?`;
     return `there is no parameter \`${unknown}\`${meant}`;
   }
-  if (path[0] === 'files' && path[2] === 'text' && text.startsWith('#!')) {
+  const [top, , key] = path[0] === 'userData' ? path.slice(1) : path;
+  if (top === 'files' && key === 'text' && text.startsWith('#!')) {
     return `\`\${${known}}\` is not put into a script: let a command give it as an argument or variable`;
   }
   return undefined;
 }
 
-function misplaced(data: unknown, [top, index, key]: Path, name: string): string | undefined {
+function misplaced(data: unknown, path: Path, name: string): string | undefined {
+  if (path[0] === 'userData') {
+    const within = withinUserData(data, path);
+    return misplaced(within.data, within.path, name);
+  }
+  const [top, index, key] = path;
   const what = `\`\${${name}}\``;
   const variable = `"$${parameterVariable(name)}"`;
   if (top === 'commands' && key === 'shell') return `${what} is not put into shell text; write ${variable}`;

@@ -6,6 +6,7 @@ import type { LeaseRequest, RequestFile } from '../domain/lease.ts';
 import type { BlobStore } from '../output/output-store.ts';
 import { parameterVariable, readParameters } from '../domain/parameters.ts';
 import type { ParameterValues } from '../domain/parameters.ts';
+import type { UserData } from '../domain/user-data.ts';
 import { specFor } from './bundle-check.ts';
 import { leaseTtl, phaseLimits, ttlLimits } from './bundle-limits.ts';
 import { storeSource } from './bundle-kept.ts';
@@ -36,7 +37,8 @@ function titleOf(text: string): string {
 const fileTitle = ({ path, mode }: { readonly path: string; readonly mode?: string }): string =>
   titleOf(mode === undefined ? path : `${path} ${mode}`);
 
-const commandOf = ({ run, shell }: Command): RecipeCommand['command'] => run ?? { shell: shell ?? '' };
+const commandOf = (run: Command['run'], shell: Command['shell']): RecipeCommand['command'] =>
+  run ?? { shell: shell ?? '' };
 
 type Variables = Readonly<Record<string, string>>;
 
@@ -53,7 +55,7 @@ function commandStep(command: Command, customizeWithinMs: number, variables: Var
   const { title, run, shell, env, limitMs = customizeWithinMs, allowFailure = false, ...as } = command;
   return {
     title: titleOf(title ?? run?.join(' ') ?? shell ?? ''),
-    command: { command: commandOf(command), ...as, ...withEnv(variables, env), limitMs, allowFailure },
+    command: { command: commandOf(run, shell), ...as, ...withEnv(variables, env), limitMs, allowFailure },
   };
 }
 
@@ -77,6 +79,22 @@ async function bundleFileStep(bundle: Bundle, entry: Entry, index: number, blobs
   const digest = source?.sha256 ?? (await blobs.put(Buffer.from(text ?? '', 'utf8')));
   return { title: fileTitle(as), file: { ...as, source: { blob: digest }, sha256: digest } };
 }
+
+type GivenUserData = NonNullable<BundleSpec['userData']>;
+
+const userDataOf = ({ files, scripts, ...as }: GivenUserData, variables: Variables): UserData => ({
+  ...as,
+  ...(files ? { files: files.map(({ substitute: _substitute, ...file }) => file) } : {}),
+  ...(scripts
+    ? {
+        scripts: scripts.map(({ run, shell, env, ...script }) => ({
+          ...script,
+          command: commandOf(run, shell),
+          ...withEnv(variables, env),
+        })),
+      }
+    : {}),
+});
 
 type Ready = NonNullable<BundleSpec['ready']>;
 
@@ -152,6 +170,7 @@ export async function resolveBundle(
   const recipe: Recipe = {
     name: bundle.name,
     variants: spec.variants.map(({ provider, ...own }) => ({ provider, spec: own })),
+    ...(spec.userData ? { userData: userDataOf(spec.userData, variables) } : {}),
     steps,
     gate: gateOf(spec.ready ?? 'steps', variables),
     limits,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { durationMs, envMap, envName, guestPath, id, octalMode, sha256Hex, unixName, word, words } from './common.ts';
 import { parameterList } from './parameters.ts';
+import { userData } from './user-data.ts';
 
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const durationText = /^(?:\d{1,12}(?:ms|s|m|h|d))+$/;
@@ -158,6 +159,11 @@ const shape = {
     .describe('a bundle, or a list of them, of which this one says more or otherwise')
     .exactOptional(),
   parameters: parameterList.describe('what a lease may choose').exactOptional(),
+  userData: userData
+    .describe(
+      'what a machine does by itself as it first boots, by cloud-init, in the order users, packages, files, scripts; for providers that take user-data. The keys of one that it extends are inherited one by one',
+    )
+    .exactOptional(),
   files: z
     .array(bundleFileEntry)
     .max(stepsLimit)

@@ -16,6 +16,14 @@ export const guestPath = z
   .max(4096)
   .regex(/^(\/|~\/)[^\0]+$/, 'must be absolute on the guest, or start with ~/');
 export const treeHasModes = { path: ['mode'], message: 'goes with a file only: a tree has its own modes' };
+export const publicKeys = z
+  .array(
+    z
+      .string()
+      .max(16_384)
+      .regex(/^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n]*)?$/, 'must be an OpenSSH public key'),
+  )
+  .max(50);
 /** A folder on the guest; `/` and `~` too. */
 export const guestFolder = z
   .string()

@@ -9,6 +9,7 @@ import {
   guestPath,
   id,
   octalMode,
+  publicKeys,
   sha256Hex,
   unixName,
   word,
@@ -61,15 +62,7 @@ export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
   attempts: z.int().min(1).max(10).exactOptional(),
   holdAfterJobMs: durationMs.exactOptional(),
   holdOnFailureMs: durationMs.exactOptional(),
-  authorizedKeys: z
-    .array(
-      z
-        .string()
-        .max(16_384)
-        .regex(/^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n]*)?$/, 'must be an OpenSSH public key'),
-    )
-    .max(50)
-    .exactOptional(),
+  authorizedKeys: publicKeys.exactOptional(),
   notify: notifyTarget.exactOptional(),
   priority: z.int().min(-100).max(100).exactOptional(),
   metadata: z.record(z.string().max(64), z.string().max(1024)).exactOptional(),

@@ -1,4 +1,5 @@
 import type { ReclaimPolicy } from './reuse.ts';
+import type { UserData } from './user-data.ts';
 
 /** A bundle's file, one of three sources. `text` and `from` (read when the bundle is loaded) end up in the blob store. */
 export interface RecipeFile {
@@ -74,6 +75,8 @@ export interface Variant {
 export interface Recipe {
   readonly name: string;
   readonly variants: readonly Variant[];
+  /** Of its machines' first boot, where the provider takes user-data. */
+  readonly userData?: UserData;
   readonly steps: readonly RecipeStep[];
   readonly gate: ReadyGate;
   readonly limits: PhaseLimits;

@@ -22,7 +22,8 @@ export interface LocalProviderOptions {
 
 const connectWithinMs = 20_000;
 const connectAgainMs = 20;
-const defaultUserDataMaxBytes = 65_535;
+/** Its machines have no cloud-init. */
+const defaultUserDataMaxBytes = 0;
 
 /**
  * Machines on this host. The process that holds them is started by the first call that finds none, and outlives us.
