@@ -18,8 +18,12 @@ export interface Run {
   readonly onStored?: (advanced: OutputAdvanced) => void;
 }
 
-/** The guest keeps what is not stored here yet; it is freed in steps of this size. */
-const releaseEveryBytes = 8 * 1024 * 1024;
+/**
+ * The guest keeps what is not stored here yet. It is freed in steps that grow with the output: each is a flush to the disk
+ * here and an exec there, which in bulk cost as much as storing the bytes does.
+ */
+const releaseStep = (storedBytes: number): number => Math.min(32, Math.max(8, storedBytes / mib / 4)) * mib;
+const mib = 1024 * 1024;
 const tailBytes = 2_048;
 
 /**
@@ -85,7 +89,7 @@ function storing(run: Run, writer: OutputWriter) {
       tails[stream] = new Uint8Array(Buffer.concat([tails[stream], bytes.subarray(-tailBytes)]).subarray(-tailBytes));
       unreleased += bytes.length;
       run.onStored?.({ stdout: side('stdout'), stderr: side('stderr') });
-      if (unreleased < releaseEveryBytes) return;
+      if (unreleased < releaseStep(seen.stdout + seen.stderr)) return;
       unreleased = 0;
       // Beside the stream, one at a time: it waits only where the guest's disk would fill faster than it is freed.
       const before = releasing;

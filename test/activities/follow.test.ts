@@ -107,6 +107,16 @@ it('output comes on while what is stored is freed on the guest, one step ahead a
   expect(said.filter((word) => !/^\d+$/.test(word))).toEqual(['freed 8', 'freed 16', 'clean']);
 });
 
+it('the more a task has written, the more is freed at a time, up to 32 MiB', async () => {
+  const { run, said } = await spooling(256, () => Promise.resolve());
+  await runToEnd(run, never);
+  const freed = said.flatMap((word) => (word.startsWith('freed ') ? [Number(word.slice(6))] : []));
+  const steps = freed.map((at, index) => at - (freed[index - 1] ?? 0));
+  expect(steps.slice(0, 4)).toEqual([8, 8, 8, 8]);
+  expect(steps).toEqual([...steps].sort((one, other) => one - other));
+  expect(Math.max(...steps)).toBe(32);
+});
+
 it('a guest on which nothing can be freed any more stops the following, with its reason', async () => {
   const { run } = await spooling(30, () => Promise.reject(new Error('no way to the guest')));
   await expect(runToEnd(run, never)).rejects.toThrow('no way to the guest');
