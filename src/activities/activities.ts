@@ -5,6 +5,7 @@ import type { Located, Reached } from '../domain/machine-life.ts';
 import type { Debt } from '../domain/machine.ts';
 import type { Notification, NotifyEvent, NotifyTarget } from '../domain/notify.ts';
 import type { Claim, ClaimAnswer, PoolPeriod, PoolPeriodRule } from '../domain/pool.ts';
+import type { PowerAction } from '../domain/power.ts';
 import type { FoundMachine } from '../domain/reuse.ts';
 import type { SweepReport } from '../domain/sweep.ts';
 import type { QuotaAnswer, QuotaAsk } from '../domain/quota.ts';
@@ -126,7 +127,9 @@ export interface Activities {
     input: GuestRef & Held & { readonly digest: string; readonly step: number },
   ): Promise<{ readonly failure?: StepFailure }>;
   awaitGate(input: GuestRef & Held & { readonly digest: string }): Promise<void>;
-  watchMachine(input: GuestRef & { readonly holder: string }): Promise<WatchNews>;
+  /** Ends with news. @param input.off it was switched off: that it is down, and silent, is none */
+  watchMachine(input: GuestRef & { readonly holder: string; readonly off?: boolean }): Promise<WatchNews>;
+  powerMachine(input: { readonly machine: MachineRef; readonly action: PowerAction }): Promise<void>;
   watchChildren(input: { readonly workflowIds: readonly string[] }): Promise<readonly ClosedChild[]>;
   /** How a machine stands after its lease. @param input.bootId the boot that was proven */
   inspectMachine(input: GuestRef & { readonly bootId?: string }): Promise<FoundMachine>;

@@ -5,6 +5,7 @@ import type { Deps } from './deps.ts';
 import { toTemporal } from './failure.ts';
 import { machineActivities } from './machines.ts';
 import { notifyActivities } from './notify.ts';
+import { powerActivities } from './power.ts';
 import { quotaActivities } from './quotas.ts';
 import { renewActivities } from './renew.ts';
 import { sweepActivities } from './sweep.ts';
@@ -28,6 +29,7 @@ export function createActivities(deps: Deps): Activities {
     ...claimActivities(deps),
     ...machineActivities(deps),
     ...notifyActivities(deps),
+    ...powerActivities(deps),
     ...quotaActivities(deps),
     ...renewActivities(deps),
     ...taskActivities(deps),

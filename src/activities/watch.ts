@@ -21,7 +21,7 @@ export function watchActivities(deps: Deps): Pick<Activities, 'watchMachine' | '
           try {
             const news = await Promise.race([
               every(deps.times.providerEveryMs, both, gone(deps, input)),
-              every(deps.times.guestEveryMs, both, silence(deps, input)),
+              ...(input.off ? [] : [every(deps.times.guestEveryMs, both, silence(deps, input))]),
               every(deps.times.leaseEveryMs, both, async (): Promise<WatchNews | undefined> => {
                 const wanted = await isWanted(deps.client.workflow, input);
                 return wanted ? undefined : { type: 'leaseClosed' };
@@ -76,7 +76,7 @@ export async function every<T>(
 
 function gone(
   deps: Deps,
-  { machine }: Parameters<Activities['watchMachine']>[0],
+  { machine, off }: Parameters<Activities['watchMachine']>[0],
 ): (signal: AbortSignal) => Promise<WatchNews | undefined> {
   const provider = providerOf(deps, machine.provider);
   let looks = 0;
@@ -84,7 +84,8 @@ function gone(
     const ref = machine.ref ?? (await provider.findByKey(machine.key, signal));
     const state = ref ? (await provider.get(ref, signal)).state : 'absent';
     // One wrong answer of a provider, or one look during a restart, must not end a lease: two in a row count.
-    looks = over.has(state) ? looks + 1 : 0;
+    const isOver = over.has(state) && !(off && state === 'stopped');
+    looks = isOver ? looks + 1 : 0;
     if (looks < 2) return undefined;
     const message = `Machine ${machine.machineId} is ${state} at provider ${machine.provider}.`;
     return { type: 'lost', reason: { type: 'GuestLost', message } };

@@ -6,7 +6,7 @@ import type { Account } from '../domain/quota.ts';
 import type { LeaseRequest } from '../domain/lease.ts';
 import type { FetchedStore } from '../output/fetched-store.ts';
 import type { BlobStore, OutputStore } from '../output/output-store.ts';
-import type { Standing } from '../providers/provider.ts';
+import type { Provider, Standing } from '../providers/provider.ts';
 
 /** All that the API stands on; `main.ts` wires it. */
 export interface ApiDeps {
@@ -38,6 +38,8 @@ export interface ApiDeps {
   readonly checkProviders: (name: string | undefined, signal: AbortSignal) => Promise<readonly ProviderView[]>;
   /** The machines of a provider, where they stand; undefined where they do not, or for a name that is not configured. */
   readonly standing: (provider: string) => Standing | undefined;
+  /** To look at its machines; undefined for a name that is not configured. */
+  readonly provider: (name: string) => Pick<Provider, 'findByKey' | 'get' | 'capabilities' | 'console'> | undefined;
   /** Accounts with a quota or a rate, as the settings say now. */
   readonly accounts: () => Promise<readonly Account[]>;
   /** Names of all that are configured. */

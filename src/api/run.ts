@@ -59,6 +59,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
     },
     checkProviders: checkProviders(providers),
     standing: (name) => providers.get(name)?.standing,
+    provider: (name) => providers.get(name),
     accounts: async () => accountsOf((await readSettings(state)).providers),
     providers: [...providers.keys()],
     hosts: async () => (await readSettings(state)).api.hosts,

@@ -1,11 +1,12 @@
 import type { z } from 'zod';
 import type { BundleDetail, BundleReport, BundleView } from '../contract/bundle-views.ts';
-import type { LeaseListing, LeaseView, MachineListing, ProviderView } from '../contract/http.ts';
+import type { LeaseListing, LeaseView, MachineListing, MachineView, ProviderView } from '../contract/http.ts';
 import { DomainError } from '../domain/failure.ts';
 import { hasReached } from '../contract/wait.ts';
 import type { WaitKind } from '../contract/wait.ts';
 import type { StandingMachine } from '../domain/inventory.ts';
 import type { LeaseRequest, LeaseStatus, MachineStatus, TaskStatus, TaskSummary } from '../domain/lease.ts';
+import type { PowerAction } from '../domain/power.ts';
 import type { QuotaListing, QuotaStatus } from '../domain/quota-status.ts';
 import type { LedgerLine } from '../domain/ledger.ts';
 import type { PoolStatus } from '../domain/pool-status.ts';
@@ -68,7 +69,11 @@ export interface SlipwayClient {
   };
   readonly machines: {
     list(filter?: { readonly state?: MachineFilter; readonly limit?: number }): Promise<readonly MachineListing[]>;
-    show(machineId: string): Promise<MachineStatus>;
+    show(machineId: string): Promise<MachineView>;
+    /** Answers when its provider has taken it. @throws DomainError InvalidRequest (not now; its provider cannot) */
+    power(machineId: string, action: PowerAction): Promise<MachineView>;
+    /** The end of what it has said on its console; 16 KiB when it is not said how much. */
+    console(machineId: string, maxBytes?: number): Promise<string>;
     /** Gives up a stuck machine that its provider may have for ever. @throws DomainError InvalidRequest when it is not stuck */
     forget(machineId: string, reason: string): Promise<MachineStatus>;
     /** The last 4 KiB of what a step of its customizing wrote; steps count from 0. */
@@ -199,6 +204,10 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
     machines: {
       list: (filter = {}) => json('/v1/machines', { query: filter }),
       show: (machineId) => json(`/v1/machines/${encodeURIComponent(machineId)}`),
+      power: (machineId, action) =>
+        json(`/v1/machines/${encodeURIComponent(machineId)}/power`, { method: 'POST', body: { action }, once: true }),
+      console: async (machineId, bytes) =>
+        (await transport.ask(`/v1/machines/${encodeURIComponent(machineId)}/console`, { query: { bytes } })).text(),
       forget: (machineId, reason) =>
         json(`/v1/machines/${encodeURIComponent(machineId)}/forget`, { method: 'POST', body: { reason } }),
       stepTail: async (machineId, step, stream, generation = 1) => {

@@ -12,6 +12,7 @@ import type {
   TaskSummary,
 } from '../domain/lease.ts';
 import { notifyStates, type LeaseNotify, type Notification, type NotifyStatus } from '../domain/notify.ts';
+import { powerActions } from '../domain/power.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { taskStates } from '../domain/task.ts';
 import {
@@ -152,6 +153,14 @@ export const machineStatus = answer<MachineStatus>({
   reason: reason.exactOptional(),
   forgotten: z.string().exactOptional(),
   takenOut: z.string().exactOptional(),
+  power: z
+    .looseObject({
+      action: z.enum(powerActions),
+      at: instant,
+      by: z.string().exactOptional(),
+      underWay: z.boolean().exactOptional(),
+    })
+    .exactOptional(),
   step: z.looseObject({ index: z.int(), of: z.int(), title: z.string() }).exactOptional(),
   waiting: quotaWait.exactOptional(),
   owner: z.string().exactOptional(),

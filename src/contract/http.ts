@@ -4,6 +4,7 @@ import type { FailureType } from '../domain/failure.ts';
 import { standingStates, type StandingMachine } from '../domain/inventory.ts';
 import { leaseStates, machineStates } from '../domain/lease.ts';
 import type { LeaseState, LeaseStatus, MachinePhase, MachineStatus } from '../domain/lease.ts';
+import { providerStates, type ProviderState } from '../domain/reuse.ts';
 import { leaseStatus, machineStatus } from './answers.ts';
 import { id, name, sha256Hex } from './common.ts';
 import { answer } from './reports.ts';
@@ -52,6 +53,15 @@ export interface LeaseView extends LeaseStatus {
 export const leaseView: z.ZodType<LeaseView> = z.intersection(
   leaseStatus,
   z.looseObject({ machine: machineStatus.exactOptional() }),
+);
+
+/** A machine, and how its provider says that it stands, at this look; absent when its life is over. */
+export interface MachineView extends MachineStatus {
+  readonly seen?: ProviderState;
+}
+export const machineView: z.ZodType<MachineView> = z.intersection(
+  machineStatus,
+  z.looseObject({ seen: z.enum(providerStates).exactOptional() }),
 );
 
 /** One line of `slipway lease list`. Read from an index that may lag by a moment. */
@@ -159,6 +169,9 @@ export const leaseParams = z.strictObject({ id });
 export const taskParams = z.strictObject({ id, task: id });
 export const bundleParams = z.strictObject({ name: z.string().min(1).max(200) });
 export const machineParams = z.strictObject({ id: z.string().min(1).max(200) });
+export const consoleDefaultBytes = 16_384;
+const consoleMaxBytes = 1_048_576;
+export const consoleQuery = z.strictObject({ bytes: wholeNumber.pipe(z.int().min(1).max(consoleMaxBytes)).optional() });
 export const stepQuery = z.strictObject({ generation: wholeNumber.pipe(z.int().min(1)).optional() });
 export const stepParams = z.strictObject({ id: z.string().min(1).max(200), step: wholeNumber });
 export const blobParams = z.strictObject({ sha256: sha256Hex });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { LeaseRequest, RequestFile } from '../domain/lease.ts';
+import { powerActions } from '../domain/power.ts';
 import type { TaskSpec } from '../domain/task.ts';
 import {
   durationMs,
@@ -71,6 +72,9 @@ export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
 /** Bodies of the lease's messages, over Temporal and HTTP alike. */
 /** Why a person gives a machine up that its provider may have for ever. */
 export const forgetBody = z.strictObject({ reason: z.string().trim().min(1).max(1000) });
+export const powerBody = z.strictObject({ action: z.enum(powerActions) });
+/** Over Temporal it also says who asks. */
+export const machinePowerBody = powerBody.extend({ by: z.string().max(128).exactOptional() });
 export const reasonBody = z.strictObject({ reason: z.string().max(1000).exactOptional() });
 export const extendBody = z
   .strictObject({ byMs: durationMs.exactOptional(), untilMs: z.int().min(0).exactOptional() })

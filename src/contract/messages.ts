@@ -47,7 +47,7 @@ export const machineSignals = {
   markReady: 'markReady',
   cancel: 'cancel',
 } as const;
-export const machineUpdates = { forget: 'forget' } as const;
+export const machineUpdates = { forget: 'forget', power: 'power' } as const;
 export const poolUpdates = { claim: 'claim', set: 'set', drain: 'drain' } as const;
 /** Signals of a pool: `declare` and `retract` from who reads the settings, the others from leases and machines. */
 export const poolSignals = {

@@ -3,8 +3,25 @@ import { leaseResult, leaseStatus, machineStatus, notification, taskStatus, task
 import { bundleFile } from './bundle.ts';
 import { bundleDetail, bundleReport, bundleView } from './bundle-views.ts';
 import { inventoryFile } from './inventory.ts';
-import { leaseListing, leaseView, machineListing, problem, providerView, standingMachine } from './http.ts';
-import { extendBody, forgetBody, leaseRequest, markReadyBody, reasonBody, runTaskBody, taskSpec } from './lease.ts';
+import {
+  leaseListing,
+  leaseView,
+  machineListing,
+  machineView,
+  problem,
+  providerView,
+  standingMachine,
+} from './http.ts';
+import {
+  extendBody,
+  forgetBody,
+  leaseRequest,
+  markReadyBody,
+  powerBody,
+  reasonBody,
+  runTaskBody,
+  taskSpec,
+} from './lease.ts';
 import { taskResult } from './reports.ts';
 import { ledgerLine, sweepBody, sweepReport } from './sweep.ts';
 import { poolSetBody } from './pool.ts';
@@ -22,6 +39,7 @@ const given: Readonly<Record<string, z.ZodType>> = {
   'mark-ready': markReadyBody,
   'pool-set': poolSetBody,
   forget: forgetBody,
+  power: powerBody,
   sweep: sweepBody,
   'file-order': fileOrder,
   'key-request': keyBody,
@@ -40,6 +58,7 @@ const answered: Readonly<Record<string, z.ZodType>> = {
   'task-status': taskStatus,
   'task-result': taskResult,
   'machine-status': machineStatus,
+  'machine-view': machineView,
   'machine-listing': machineListing,
   'pool-status': poolStatus,
   'pool-listing': poolListing,

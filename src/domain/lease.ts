@@ -1,5 +1,6 @@
 import type { Reason } from './failure.ts';
 import type { LeaseNotify, NotifyTarget } from './notify.ts';
+import type { PowerAction } from './power.ts';
 import type { ReclaimPolicy } from './reuse.ts';
 import type { ParameterValues } from './parameters.ts';
 import type { TaskResult, TaskSpec, TaskState } from './task.ts';
@@ -232,6 +233,13 @@ export interface MachineStatus {
   readonly forgotten?: string;
   /** Of a standing machine: why its provider keeps it from everybody. It is not clean, and stays until somebody puts it back. */
   readonly takenOut?: string;
+  /** What somebody asked of its power last. `underWay`: its provider has not said that it is done. */
+  readonly power?: {
+    readonly action: PowerAction;
+    readonly at: string;
+    readonly by?: string;
+    readonly underWay?: boolean;
+  };
   readonly step?: { readonly index: number; readonly of: number; readonly title: string };
   readonly waiting?: QuotaWait;
   /** Whom it is for. */

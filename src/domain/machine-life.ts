@@ -12,6 +12,7 @@ import {
   type MachineLife,
 } from './machine.ts';
 import { enter, leave, notWaiting, withDebt } from './machine-phases.ts';
+import { powered, type PowerEvent } from './machine-power.ts';
 import { givenBack, renewal, renewalFailed, type RenewalEvent } from './machine-renewal.ts';
 
 /** Where a machine was found, after so long. */
@@ -58,6 +59,7 @@ export type MachineEvent =
   /** Nobody shall have it any more, whoever has it now. */
   | { readonly type: 'cancelled' }
   | RenewalEvent
+  | PowerEvent
   | { readonly type: 'retire'; readonly why: string }
   | { readonly type: 'expired' }
   /** `takenOut`: it stands where it was, and why nobody gets it again. */
@@ -205,6 +207,10 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
     }
     case 'forget':
       return life.phase === 'stuck' ? to('forgotten', { forgotten: event.reason }) : life;
+    case 'powering':
+    case 'powered':
+    case 'powerFailed':
+      return powered(input, life, event);
     case 'interrupted':
       return life;
   }

@@ -9,6 +9,7 @@ import {
   type QuotaWait,
   type StepFailure,
 } from './lease.ts';
+import type { PowerOrder } from './machine-power.ts';
 import type { ReclaimPolicy } from './reuse.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -118,6 +119,10 @@ export interface MachineLife {
   readonly forgotten?: string;
   /** Why its provider keeps it, a standing machine, from everybody. */
   readonly takenOut?: string;
+  /** What was asked of its power last, and done. */
+  readonly power?: PowerOrder;
+  /** What is being asked of its provider now. */
+  readonly powering?: PowerOrder;
 }
 
 /** What it costs of its account, where that has a quota. */

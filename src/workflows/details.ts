@@ -9,6 +9,7 @@ export function machineDetails(status: MachineStatus, refused: readonly string[]
     `**${status.machineId}** on ${status.provider} is **${status.phase}** since ${status.since}`,
     status.deadline && `by itself over at ${status.deadline}`,
     ...(status.access ? wayIn(status.access) : []),
+    status.power && powerLine(status.power),
     status.step && `step ${status.step.index + 1} of ${status.step.of}: ${status.step.title}`,
     status.reason && `${status.reason.type}: ${status.reason.message}`,
     status.forgotten !== undefined && `given up: ${status.forgotten}`,
@@ -96,6 +97,9 @@ export function poolDetails(life: PoolLife, nowMs: number): string {
     ...life.refused.map((text) => `refused: ${text}`),
   );
 }
+
+const powerLine = ({ action, at, by, underWay }: NonNullable<MachineStatus['power']>): string =>
+  `power ${action} at ${at}${by === undefined ? '' : ` by ${by}`}${underWay ? ', under way' : ''}`;
 
 const placeOf = ({ place, of }: { readonly place?: number; readonly of?: number }): string =>
   place === undefined ? '' : `, place ${place}${of === undefined ? '' : ` of ${of}`}`;

@@ -24,6 +24,7 @@ import { holdersOf, reportKey, reportOf, worthTelling, type Holder } from '../do
 import { phaseDeadlineMs } from '../domain/machine-times.ts';
 import { attributesOf } from '../contract/attributes.ts';
 import { machineDetails } from './details.ts';
+import { hearPower } from './machine-power.ts';
 import { hearForget } from './machine-forget.ts';
 import { statusOf } from './machine-status.ts';
 import { mistakesOf, orEmpty, refuseTheRest } from './door.ts';
@@ -137,6 +138,14 @@ export function openMachine(input: MachineInput) {
     () => statusOf(input, life),
     (reason) => enqueue({ type: 'forget', reason }),
   );
+  const refNow = (): MachineRef => refOf(input, life);
+  const power = hearPower({
+    input,
+    life: () => life,
+    ref: refNow,
+    status: () => statusOf(input, life),
+    apply: (event) => apply(event),
+  });
   refuseTheRest(Object.values(machineSignals).join(', '), note);
   void CancellationScope.current().cancelRequested.catch(() => enqueue({ type: 'cancelled' }));
 
@@ -158,20 +167,11 @@ export function openMachine(input: MachineInput) {
       return life;
     },
     get ref(): MachineRef {
-      const { machineId, birth, provider, key } = input;
-      const leaseId = life.lease?.leaseId ?? input.leaseId;
-      const known = life.debts.find((debt) => debt.key === key)?.ref ?? input.reclaimOnly?.ref;
-      return {
-        machineId,
-        leaseId,
-        birth,
-        generation: life.generation,
-        provider,
-        key,
-        ...(life.keys === undefined ? {} : { keys: life.keys }),
-        ...(known ? { ref: known } : {}),
-      };
+      return refNow();
     },
+    /** Until what was asked of its power is answered. */
+    answered: power.settled,
+    powering: power.busy,
     /** Who is looked at by the activities: nobody else notices that it was terminated. */
     get held(): Held {
       const holder = life.lease?.holder ?? input.holder;
@@ -186,6 +186,7 @@ export function openMachine(input: MachineInput) {
     long: (): boolean =>
       applied > 0 &&
       inbox.length === 0 &&
+      !power.busy() &&
       !isOver(life.phase) &&
       (workflowInfo().continueAsNewSuggested ||
         workflowInfo().historyLength >= (input.tuning.continueEvery ?? Infinity)),
@@ -237,6 +238,22 @@ export function openMachine(input: MachineInput) {
       apply(is === 'lease' ? { type: 'leaseClosed' } : { type: 'retire', why: 'its pool is no more' });
     }
   }
+}
+
+function refOf(input: MachineInput, life: MachineLife): MachineRef {
+  const { machineId, birth, provider, key } = input;
+  const leaseId = life.lease?.leaseId ?? input.leaseId;
+  const known = life.debts.find((debt) => debt.key === key)?.ref ?? input.reclaimOnly?.ref;
+  return {
+    machineId,
+    leaseId,
+    birth,
+    generation: life.generation,
+    provider,
+    key,
+    ...(life.keys === undefined ? {} : { keys: life.keys }),
+    ...(known ? { ref: known } : {}),
+  };
 }
 
 /** Their work can be cut short and taken up again by the next run. */

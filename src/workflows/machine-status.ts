@@ -26,6 +26,7 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     ...(life.reason ? { reason: life.reason } : {}),
     ...(life.forgotten === undefined ? {} : { forgotten: life.forgotten }),
     ...(life.takenOut === undefined ? {} : { takenOut: life.takenOut }),
+    ...powerOf(life),
     ...(life.phase === 'customizing' ? { step } : {}),
     ...(life.waiting ? { waiting: life.waiting } : {}),
     ...(input.owner === undefined ? {} : { owner: input.owner }),
@@ -38,6 +39,13 @@ const decisionOf = ({ atMs, ...decision }: NonNullable<MachineLife['decision']>)
   ...decision,
   at: new Date(atMs).toISOString(),
 });
+
+function powerOf({ power, powering }: MachineLife): Pick<MachineStatus, 'power'> {
+  const order = powering ?? power;
+  if (!order) return {};
+  const { atMs, ...rest } = order;
+  return { power: { ...rest, at: new Date(atMs).toISOString(), ...(powering ? { underWay: true } : {}) } };
+}
 
 const poolOf = (name: string, { uses = 0, retiring }: MachineLife): NonNullable<MachineStatus['pool']> => ({
   name,

@@ -1,7 +1,8 @@
-import { CancellationScope, continueAsNew, isCancellation, sleep, upsertMemo } from '@temporalio/workflow';
+import { CancellationScope, condition, continueAsNew, isCancellation, sleep, upsertMemo } from '@temporalio/workflow';
 import type { Reason } from '../domain/failure.ts';
 import { isOver, type MachinePhase } from '../domain/lease.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
+import { isOff } from '../domain/machine-power.ts';
 import { quotaOf, stepsOf, type MachineInput, type MachineLife } from '../domain/machine.ts';
 import { phaseDeadlineMs } from '../domain/machine-times.ts';
 import { isTimeout, reasonOf } from './failures.ts';
@@ -54,6 +55,7 @@ export async function machine(raw: MachineInput): Promise<MachineEnd> {
         await continueAsNew<typeof machine>({ ...input, carried: own.life });
       }
     }
+    if (own.powering()) await own.answered();
     const { phase, cause, reason, forgotten, takenOut, debts } = own.life;
     // The sweep reads it there, as long as the provider has the machine.
     if (phase === 'forgotten') upsertMemo({ forgotten });
@@ -127,15 +129,18 @@ const passGate = (own: OpenMachine): Promise<MachineEvent> =>
     return passed.type === 'gatePassed' ? withBaseline(own, passed) : passed;
   });
 
-/** Warm, leased or held: until its time is over, or the watch brings news. */
+/** Warm, leased or held: until its time is over, or the watch brings news; what is news changes with its power. */
 async function lookAfter(own: OpenMachine): Promise<MachineEvent> {
+  const off = isOff(own.life);
   const news = (async (): Promise<MachineEvent> => {
     const { holder } = own.held;
     if (!holder) return new Promise(() => undefined);
-    const seen = await watch.watchMachine({ ...own.guest, holder }).catch(async (error: unknown) => {
-      // The watch only looks: one that fails for good is taken up again later.
-      if (!isCancellation(error)) await sleep(watchAgainMs);
-    });
+    const seen = await watch
+      .watchMachine({ ...own.guest, holder, ...(off ? { off } : {}) })
+      .catch(async (error: unknown) => {
+        // The watch only looks: one that fails for good is taken up again later.
+        if (!isCancellation(error)) await sleep(watchAgainMs);
+      });
     if (!seen) return { type: 'interrupted' };
     return seen.type === 'lost' && own.life.phase === 'held' ? { type: 'expired' } : seen;
   })();
@@ -145,13 +150,14 @@ async function lookAfter(own: OpenMachine): Promise<MachineEvent> {
     while (own.leftMs() > 1) await sleep(own.leftMs(), { summary: 'the end that the machine carries itself' });
     return { type: 'expired' };
   })();
+  const switched = condition(() => isOff(own.life) !== off).then((): MachineEvent => ({ type: 'interrupted' }));
   try {
-    return await Promise.race([news, over]);
+    return await Promise.race([news, over, switched]);
   } catch {
     return { type: 'interrupted' };
   } finally {
     CancellationScope.current().cancel();
-    await Promise.allSettled([over]);
+    await Promise.allSettled([over, switched]);
     void news.catch(() => undefined);
   }
 }

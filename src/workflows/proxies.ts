@@ -1,6 +1,7 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import { longTaskQueue } from '../contract/messages.ts';
+import { powerWithinMs } from '../domain/power.ts';
 import { notifyPause, notifyTryMs, notifyWithinMs } from '../domain/notify.ts';
 
 /** Unset, the cancellation type acts as TRY_CANCEL: a destroy then runs beside the create that it should undo. */
@@ -44,6 +45,18 @@ export const quotas = (summary: string) =>
     heartbeatTimeout,
     // What they ask for is given back by a message of its own.
     cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: patient,
+    summary,
+  });
+
+/** An operator's command for it may take a while (`static`). */
+export const power = (summary: string) =>
+  proxyActivities<Pick<Activities, 'powerMachine'>>({
+    taskQueue: longTaskQueue,
+    scheduleToCloseTimeout: powerWithinMs,
+    startToCloseTimeout: powerWithinMs,
+    heartbeatTimeout,
+    cancellationType: waiting,
     retry: patient,
     summary,
   });

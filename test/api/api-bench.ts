@@ -13,10 +13,12 @@ import { createApi } from '../../src/api/server.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
 import { DomainError } from '../../src/domain/failure.ts';
 import { taskKey } from '../../src/domain/ids.ts';
+import type { ProviderState } from '../../src/domain/reuse.ts';
 import { createFileBlobStore } from '../../src/output/file-blob-store.ts';
 import { createFetchedStore } from '../../src/output/fetched-store.ts';
 import { createFileOutputStore } from '../../src/output/file-output-store.ts';
 import { FakeWorld, fakeResult } from '../support/fake-world.ts';
+import { memoryProvider } from '../support/memory-provider.ts';
 import { startTestTemporal } from '../support/temporal.ts';
 import { startWorkflowBench } from '../support/workflow-bench.ts';
 
@@ -41,6 +43,14 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
 
   const fake = world.activities();
   const quota = { machines: 1 };
+  /** How the provider says that its machines stand, and what they say. */
+  const provider = { state: 'running' as ProviderState, console: '' };
+  const provided: ReturnType<ApiDeps['provider']> = {
+    capabilities: () => ({ ...memoryProvider().provider.capabilities(), console: true }),
+    findByKey: async (key) => ({ key }),
+    get: async () => ({ state: provider.state }),
+    console: async (_ref, maxBytes) => provider.console.slice(-maxBytes),
+  };
   const reserve: Activities['reserveQuota'] = ({ account, ask }) => {
     const to = { workflows: bench.client.workflow, taskQueue: bench.taskQueue, tuning: defaultTuning };
     return updateAccount(to, account, 'reserve', { ask, quota });
@@ -108,6 +118,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
       },
     },
     standing: () => undefined,
+    provider: (name) => (name === 'fake' ? provided : undefined),
     checkProviders: async () => [{ name: 'fake', ok: true, summary: 'in memory', abilities: ['reload'], items: [] }],
     accounts: async () => [{ name: 'cloud', providers: ['fake'], quota }],
     providers: ['fake'],
@@ -122,6 +133,7 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
     url,
     port: (api.server.address() as AddressInfo).port,
     world,
+    provider,
     jobs,
     /** Of the file of the bundle `hello`, as it stands. */
     mistakes,

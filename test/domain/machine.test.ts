@@ -98,6 +98,9 @@ const events: readonly MachineEvent[] = [
   { type: 'paid', key: 'cloud' },
   { type: 'stuck', reason },
   { type: 'forget', reason: 'the account was closed' },
+  { type: 'powering', order: { action: 'off', atMs: 5, by: 'ana' } },
+  { type: 'powered' },
+  { type: 'powerFailed', refused: false },
   { type: 'interrupted' },
 ];
 const anEvent = fc.constantFrom(...events);

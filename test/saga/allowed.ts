@@ -94,15 +94,13 @@ function leaseOfMachine(cell: Cell): string {
 }
 
 function toldMachine({ activity, what }: Cell): readonly string[] {
-  const lease = onTheWay.has(activity)
-    ? 'released, another machine'
-    : activity === 'watchMachine'
-      ? 'failed (GuestLost)'
-      : 'released';
+  const lost = 'failed (GuestLost)';
+  const words: Words<ActivityName> = { watchMachine: lost, powerMachine: lost };
+  const lease = onTheWay.has(activity) ? 'released, another machine' : (words[activity] ?? 'released');
   // What was under way then may still have had its effect, or not.
-  return what === 'terminated'
-    ? [`terminated, swept; lease ${lease}`, `terminated; lease ${lease}`]
-    : [`gone; lease ${lease}`];
+  if (what === 'terminated') return [`terminated, swept; lease ${lease}`, `terminated; lease ${lease}`];
+  // Nobody waits for it: its lease may be given back in that moment.
+  return activity === 'powerMachine' ? [`gone; lease ${lease}`, 'gone; lease released'] : [`gone; lease ${lease}`];
 }
 
 function taskEnds(cell: Cell): readonly string[] {

@@ -1,5 +1,6 @@
 import { isGrpcServiceError } from '@temporalio/client';
 import type { LeaseRequest, LeaseStatus } from '../../src/domain/lease.ts';
+import { machineWorkflowId } from '../../src/domain/ids.ts';
 import type { QuotaStatus } from '../../src/domain/quota-status.ts';
 import type { ActivityName, FakeWorld } from '../support/fake-world.ts';
 import { askFor } from '../support/quota-ask.ts';
@@ -168,6 +169,12 @@ async function sweepAccount({ cell, leaseId, point, quota: account }: Run): Prom
   });
 }
 
+/** Nobody waits for the answer: the fault may cost it. */
+const resetsIt = async ({ bench, leaseId }: Run): Promise<void> => {
+  const machine = bench.client.workflow.getHandle(machineWorkflowId(firstMachine(leaseId)));
+  await machine.startUpdate('power', { args: [{ action: 'reset', by: 'ana' }], waitForStage: 'ACCEPTED' });
+};
+
 const killed = (stop: (run: Run) => Promise<unknown>): Way => ({
   task: true,
   prepare: runs,
@@ -219,6 +226,7 @@ export const ways: Readonly<Record<LifeName, Ways>> = {
   machine: {
     ...waysToReady,
     watchMachine: watched,
+    powerMachine: { until: mayBeGivenBack, drive: resetsIt },
     destroyMachine: { until: mayBeGivenBack, drive: release },
   },
   task: {

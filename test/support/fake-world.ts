@@ -79,6 +79,8 @@ export class FakeWorld {
   left: readonly string[] = [];
   /** `<machine> reload 2`: each renewal that took effect, once. */
   readonly renewals: string[] = [];
+  /** `<machine> off`: each that was asked for, as often as it took effect. */
+  readonly powers: string[] = [];
   /** While false, the provider refuses every destroy: `now` is tried again, `forGood` is not. */
   destroyable: true | 'now' | 'forGood' = true;
   /** By machine: what the watch says of it next. */
@@ -428,11 +430,11 @@ export class FakeWorld {
           if (this.left.length === 0) this.renew(machine, 'reset');
           return { access: accessOf(machine), facts: {}, keptKeys: false, left: this.left };
         }),
-      watchMachine: ({ machine, holder }: GuestRef & { holder: string }) =>
+      watchMachine: ({ machine, holder, off }: GuestRef & { holder: string; off?: boolean }) =>
         this.act('watchMachine', () =>
           this.looking<WatchNews>(async () => {
             const reason = this.lost.get(machine.machineId);
-            if (reason) return { type: 'lost', reason };
+            if (reason && !off) return { type: 'lost', reason };
             const wanted = !this.workflows || (await isWanted(this.workflows, { holder, machine }));
             return wanted ? undefined : { type: 'leaseClosed' };
           }),
@@ -450,6 +452,12 @@ export class FakeWorld {
             return closed.length > 0 ? closed : undefined;
           }),
         ),
+      powerMachine: ({ machine, action }) =>
+        this.act('powerMachine', () => {
+          if (this.machines.get(machine.key)?.state !== 'made')
+            throw ApplicationFailure.nonRetryable('no such machine', 'Gone');
+          this.powers.push(`${machine.machineId} ${action}`);
+        }),
       destroyMachine: async ({ machine }) => {
         await this.act('destroyMachine', () => this.destroy(machine));
         return undefined;

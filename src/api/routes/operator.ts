@@ -3,19 +3,22 @@ import { machineStatus } from '../../contract/answers.ts';
 import { bundleDetail, bundleReport, bundleView } from '../../contract/bundle-views.ts';
 import {
   bundleParams,
+  consoleDefaultBytes,
+  consoleQuery,
   machineListing,
   machineListQuery,
   machineParams,
+  machineView,
   providerParams,
   providersQuery,
   providerView,
   standingMachine,
   standingParams,
 } from '../../contract/http.ts';
-import { forgetBody } from '../../contract/lease.ts';
+import { forgetBody, powerBody } from '../../contract/lease.ts';
 import { leavingOf } from '../leaving.ts';
 import { listMachines } from '../listings.ts';
-import { forgetMachine, showMachine } from '../machines.ts';
+import { forgetMachine, powerMachine, readConsole, viewMachine } from '../machines.ts';
 import type { Routes } from '../server.ts';
 import { listStanding, putBack } from '../standing.ts';
 
@@ -33,8 +36,36 @@ export const operatorRoutes: Routes = (api, deps) => {
   );
   api.get(
     '/v1/machines/:id',
-    { schema: { summary: 'A machine as it is', params: machineParams, response: { 200: machineStatus } } },
-    (request) => showMachine(deps, request.params.id),
+    { schema: { summary: 'A machine as it is', params: machineParams, response: { 200: machineView } } },
+    (request, reply) => viewMachine(deps, request.params.id, leavingOf(reply)),
+  );
+  api.post(
+    '/v1/machines/:id/power',
+    {
+      schema: {
+        summary: 'Switch a machine on or off, or reset it; answered when its provider has taken it',
+        params: machineParams,
+        body: powerBody,
+        response: { 200: machineView },
+      },
+    },
+    (request, reply) => powerMachine(deps, request.params.id, { ...request.body, by: request.owner }, leavingOf(reply)),
+  );
+  api.get(
+    '/v1/machines/:id/console',
+    {
+      schema: {
+        summary: 'The end of what a machine has said on its console, at most so many bytes',
+        params: machineParams,
+        querystring: consoleQuery,
+        produces: ['text/plain'],
+      },
+    },
+    async (request, reply) => {
+      const { bytes = consoleDefaultBytes } = request.query;
+      const text = await readConsole(deps, request.params.id, bytes, leavingOf(reply));
+      return reply.type('text/plain; charset=utf-8').send(text);
+    },
   );
   api.post(
     '/v1/machines/:id/forget',

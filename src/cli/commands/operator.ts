@@ -4,12 +4,14 @@ import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
 import { exit } from '../exit.ts';
 import { timeline } from '../output/lease.ts';
+import { powerLine } from '../output/machine.ts';
 import { harmless, nothing, table } from '../output/table.ts';
 import { clock, roundMs } from '../output/units.ts';
 import { count } from '../parse.ts';
 import { withStack } from '../with-stack.ts';
 import { addBundle } from './bundle.ts';
 import { noteSettings } from '../settings-note.ts';
+import { addPower } from './machine-power.ts';
 import { addStanding } from './standing.ts';
 
 export function addOperator(program: Command, action: Action): void {
@@ -121,6 +123,7 @@ function addMachine(program: Command, action: Action): void {
             ...(view.reason ? [`  because   ${harmless(view.reason.message)} (${view.reason.type})`] : []),
             ...(view.forgotten === undefined ? [] : [`  forgotten ${harmless(view.forgotten)}`]),
             ...(view.takenOut === undefined ? [] : [`  taken out ${harmless(view.takenOut)}`]),
+            ...(view.seen === undefined && !view.power ? [] : [`  power     ${powerLine(view)}`]),
             `  phases    ${timeline(view.phases)}`,
             ...(view.step
               ? [`  step      ${view.step.index + 1} of ${view.step.of}: ${harmless(view.step.title)}`]
@@ -136,6 +139,7 @@ function addMachine(program: Command, action: Action): void {
         );
       }),
     );
+  addPower(machine, action);
   addForget(machine, action);
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../../domain/failure.ts';
 import { destroyed, eventually, ofKey, seen } from './looks.ts';
+import { powerCases } from './power-cases.ts';
 import { reloadCases } from './reload-cases.ts';
 import { limit, newMachineOf, type ConformanceCase, type Subject } from './subject.ts';
 
@@ -166,6 +167,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
     },
   },
   ...reloadCases,
+  ...powerCases,
 ];
 
 const settleMs = ({ provider }: Subject): number => provider.capabilities().settleMs;

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { DomainError } from '../../domain/failure.ts';
-import { opensshKeyPair } from '../../guest/openssh-key.ts';
-import type { CreateSpec, MachineView, Provider, ProviderRef } from '../provider.ts';
-import { destroyed, eventually, seen } from './looks.ts';
+import type { MachineView, Provider, ProviderRef } from '../provider.ts';
+import { eventually, seen } from './looks.ts';
 import { markOf, type Keys } from './mark.ts';
-import { limit, newMachineOf, type ConformanceCase, type Subject } from './subject.ts';
+import { newKeys, withRunning, type Running } from './running.ts';
+import { limit, type ConformanceCase, type Subject } from './subject.ts';
 
 /** What the core builds on where a provider says that it can reload or rekey. */
 export const reloadCases: readonly ConformanceCase[] = [
@@ -78,18 +77,7 @@ export const reloadCases: readonly ConformanceCase[] = [
   },
 ];
 
-const newKeys = (): Keys => ({
-  host: opensshKeyPair(randomBytes(32), ''),
-  client: opensshKeyPair(randomBytes(32), ''),
-});
-
 type Ask = (provider: Provider, keys: Keys, generation: number) => Promise<void>;
-
-interface Running {
-  readonly ref: ProviderRef;
-  readonly keys: Keys;
-  readonly access: NonNullable<MachineView['access']>;
-}
 
 /** A running machine of known keys, for a provider that has the verb; destroyed in the end. */
 async function withAbility(
@@ -98,22 +86,13 @@ async function withAbility(
   use: (running: Running, ask: Ask) => Promise<void>,
 ): Promise<void> {
   if (!subject.provider.capabilities()[verb]) return;
-  const { key, tags } = newMachineOf(subject);
-  const keys = newKeys();
-  const specOf = ({ host, client }: Keys): CreateSpec => ({
-    ...subject.spec(tags['slipway-lease']),
-    hostKey: host.privateKey,
-    authorizedKeys: [client.publicKey],
-  });
-  const ref = await subject.provider.create(key, specOf(keys), tags, limit(subject));
-  const { access } = await seen(subject, ref, 'running');
-  assert.ok(access, 'a running machine has a way in');
-  await use({ ref, keys, access }, async (provider, next, generation) => {
-    const ask = provider[verb];
-    assert.ok(ask, `${verb} is declared`);
-    await ask.call(provider, ref, specOf(next), generation, limit(subject));
-  });
-  await destroyed(subject, ref);
+  await withRunning(subject, async (running) =>
+    use(running, async (provider, next, generation) => {
+      const ask = provider[verb];
+      assert.ok(ask, `${verb} is declared`);
+      await ask.call(provider, running.ref, running.specOf(next), generation, limit(subject));
+    }),
+  );
 }
 
 const inGeneration = (subject: Subject, ref: ProviderRef, generation: number): Promise<MachineView> =>

@@ -7,6 +7,8 @@ export async function adoptMachine(ground: Ground, machine: Machine, taken: Read
   if (record.phase === 'destroying') return removeMachine(ground, machine);
   if (record.phase === 'making') return makeMachine(ground, machine, taken);
   if (record.phase === 'reloading') return goOnReloading(ground, machine, async () => undefined);
+  // Cut off in the middle, or started half: off is off.
+  if (record.off) await ground.tierOf(record).stop(record);
   await ground.tierOf(record).adopt(record, () => machine.ssh?.drop());
   return bindAgain(ground, machine);
 }

@@ -68,8 +68,8 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
         idempotentCreate: 'token',
         settleMs: 0,
         userDataMaxBytes: knobs.userDataMaxBytes ?? defaultUserDataMaxBytes,
-        power: false,
-        console: false,
+        power: true,
+        console: true,
         reload: true,
         rekey: true,
       };
@@ -87,6 +87,10 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
     async rekey(ref, identity, generation, signal) {
       await call('rekey', { ref, identity, generation }, signal);
     },
+    async power(ref, action, signal) {
+      await call('power', { ref, action }, signal);
+    },
+    console: (ref, maxBytes, signal) => call('console', { ref, maxBytes }, signal),
     // Where machines cannot run, no process of theirs can say why.
     check: async (signal) => (process.platform === 'linux' ? call('check', {}, signal) : checkHost(undefined)),
     async close() {

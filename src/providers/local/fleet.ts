@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { DomainError } from '../../domain/failure.ts';
+import type { PowerAction } from '../../domain/power.ts';
 import type {
   CreateSpec,
   Identity,
@@ -14,6 +15,7 @@ import { checkSpec } from './create-request.ts';
 import { inTurn, makeMachine, newMachine, removeMachine, submitDestroy } from './machine.ts';
 import type { Ground, Machine } from './machine.ts';
 import { generationOf, hasTombstone, layTombstone, loadRecords } from './record.ts';
+import { powerMachine } from './power.ts';
 import { rekeyMachine, reloadMachine } from './renew.ts';
 import type { Tier } from './tier.ts';
 
@@ -36,6 +38,8 @@ export interface Fleet {
   destroy(ref: ProviderRef, signal: AbortSignal): Promise<void>;
   reload(ref: ProviderRef, spec: CreateSpec, generation: number, signal: AbortSignal): Promise<void>;
   rekey(ref: ProviderRef, identity: Identity, generation: number): Promise<void>;
+  power(ref: ProviderRef, action: PowerAction): Promise<void>;
+  console(ref: ProviderRef, maxBytes: number): string;
   size(): number;
   /** Ends the SSH services, after changes under way; machines live on. */
   close(): Promise<void>;
@@ -106,7 +110,9 @@ export async function openFleet(ground: Ground, newTier: () => Tier): Promise<Fl
 
   const stateOf = ({ record, ssh }: Machine): MachineState => {
     if (record.phase === 'destroying') return 'destroying';
-    if (record.phase === 'making' || record.phase === 'reloading' || Date.now() < record.bootedAtMs) return 'pending';
+    if (record.phase === 'making' || record.phase === 'reloading') return 'pending';
+    if (!record.off && Date.now() < record.bootedAtMs) return 'pending';
+    if (record.off) return 'stopped';
     if (gates.stands('boot', record.tags['slipway-machine'])) return 'pending';
     const life = ground.tierOf(record).look(record.id);
     // Its process is there and its address is not ours: only time can tell.
@@ -202,6 +208,10 @@ export async function openFleet(ground: Ground, newTier: () => Tier): Promise<Fl
     async rekey(ref, identity, generation) {
       await rekeyMachine(ground, known(ref), identity, generation);
     },
+
+    power: (ref, action) => powerMachine(ground, known(ref), action),
+
+    console: (ref, maxBytes) => ground.tierOf(known(ref).record).console(known(ref).record.id, maxBytes),
 
     size: () => machines.size,
 

@@ -65,7 +65,7 @@ export async function makeMachine(ground: Ground, machine: Machine, taken: Reado
 
 /** SSH on the machine's own address, as its record says. */
 export async function bindAgain(ground: Ground, machine: Machine): Promise<void> {
-  if (machine.record.phase !== 'made') return;
+  if (machine.record.phase !== 'made' || machine.record.off) return;
   try {
     machine.ssh = await startSsh(ground, machine);
   } catch (error) {

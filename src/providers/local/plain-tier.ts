@@ -55,6 +55,10 @@ export function createPlainTier(paths: LocalPaths): Tier {
       });
     },
 
+    stop: ({ id }) => kill(id),
+    // Nothing of its own boots.
+    start: async () => undefined,
+    console: () => '',
     destroy: ({ id }) => kill(id),
   };
 }

@@ -1,4 +1,5 @@
 import { DomainError, isFailureType, type FailureType } from '../../domain/failure.ts';
+import type { PowerAction } from '../../domain/power.ts';
 import type { Build } from '../../host/build.ts';
 import type {
   CreateSpec,
@@ -11,7 +12,7 @@ import type {
 } from '../provider.ts';
 
 /** Goes up when a message changes. `hello` and `leave` stay as they are in every version: a new client says them to an old process. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** What the provider's process is asked, and what it answers, as one JSON value a line. */
 export interface Calls {
@@ -36,6 +37,14 @@ export interface Calls {
   readonly rekey: {
     readonly input: { readonly ref: ProviderRef; readonly identity: Identity; readonly generation: number };
     readonly output: null;
+  };
+  readonly power: {
+    readonly input: { readonly ref: ProviderRef; readonly action: PowerAction };
+    readonly output: null;
+  };
+  readonly console: {
+    readonly input: { readonly ref: ProviderRef; readonly maxBytes: number };
+    readonly output: string;
   };
   readonly check: { readonly input: Record<string, never>; readonly output: ProviderCheck };
 }

@@ -26,6 +26,8 @@ export interface MachineRecord {
   readonly bootedAtMs: number;
   /** Absent: as it was created. */
   readonly generation?: number;
+  /** It was switched off, and stays so. */
+  readonly off?: true;
   readonly phase: 'making' | 'made' | 'reloading' | 'destroying';
 }
 

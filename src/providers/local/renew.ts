@@ -19,7 +19,8 @@ export function reloadMachine(
   return inTurn(machine, async () => {
     mustExist(machine);
     if (generationOf(machine.record) < wanted.generation) {
-      machine.record = { ...machine.record, ...wanted, phase: 'reloading' };
+      const { off: _, ...record } = machine.record;
+      machine.record = { ...record, ...wanted, phase: 'reloading' };
       await saveRecord(ground.paths, machine.record);
     }
     if (machine.record.phase === 'reloading') await goOnReloading(ground, machine, midway);
@@ -64,7 +65,7 @@ export function rekeyMachine(
   });
 }
 
-function mustExist({ record }: Machine): void {
+export function mustExist({ record }: Machine): void {
   if (record.phase !== 'destroying') return;
   throw new DomainError('Gone', `Machine ${record.tags['slipway-machine']} (local) is being destroyed.`);
 }

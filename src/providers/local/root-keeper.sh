@@ -24,12 +24,23 @@ main() {
   cp -a "$template/." disk/
   (cd disk && sh overlays.sh "$folder" "$hostname" "$hosts" "$@")
 
+  # Whoever opens it wakes a machine that is off.
+  mkfifo -m 600 power
   code=64
   while [ $code = 64 ]; do
     code=0
+    echo "$(date -u +%FT%TZ) boots"
     setpriv --pdeathsig KILL unshare --mount --propagation private --pid --uts --ipc --fork --kill-child=KILL \
       sh disk/boot.sh "$folder" "$hostname" || code=$?
     : >boot
+    echo "$(date -u +%FT%TZ) is down ($code)"
+    [ -e off ] || continue
+    : >halted
+    while [ -e off ]; do
+      read -r _ <power || :
+    done
+    rm halted
+    code=64
   done
   echo "$code" >ended
 }

@@ -9,6 +9,7 @@ import { machineFolder, type MachineRecord } from './record.ts';
 import type { LocalPaths } from './local-paths.ts';
 import { isAlive, signalProcess, type ProcessIdentity } from '../../host/process-identity.ts';
 import { enteredFromOutside, openBoot, readBoot, readKeeper, watchBoots, type Boot } from './root-boot.ts';
+import { bootAgain, consoleOf, haltBoot } from './root-power.ts';
 import { harmlessDevices, hostPath, refreshResolver } from './root-template.ts';
 import { bootFstab, deviceFstab, otherMountPoints } from './root-mounts.ts';
 import { shellRun } from './shell-run.ts';
@@ -68,6 +69,9 @@ export function createRootTier(paths: LocalPaths, kind: RootKind, tools: RootToo
     const boot = readBoot(folder);
     // The whole group: so that a boot that is under way dies too.
     if (keeper) signalProcess(-keeper.pid, 'SIGKILL');
+    await killBoot(id, boot, keeper);
+  };
+  const killBoot = async (id: string, boot: ProcessIdentity | undefined, keeper?: ProcessIdentity): Promise<void> => {
     const entered = boot && enteredFromOutside(boot.pid);
     if (boot) signalProcess(boot.pid, 'SIGKILL');
     drop(id);
@@ -82,7 +86,7 @@ export function createRootTier(paths: LocalPaths, kind: RootKind, tools: RootToo
     async make(record) {
       const folder = folderOf(record.id);
       await kill(record.id);
-      for (const name of ['keeper', 'boot', 'ended', 'disk', 'root'])
+      for (const name of ['keeper', 'boot', 'ended', 'power', 'off', 'halted', 'disk', 'root'])
         await rm(join(folder, name), { recursive: true, force: true });
       refreshResolver(join(paths.template, userns ? 'root' : 'layer', 'etc/resolv.conf'));
       await mkdir(join(folder, 'disk'), { mode: 0o700 });
@@ -136,6 +140,10 @@ export function createRootTier(paths: LocalPaths, kind: RootKind, tools: RootToo
         { cwd: '/', detached: true, env: { ...env, SLIPWAY_ADDRESS: record.address } },
       );
     },
+
+    stop: (record) => haltBoot(record, folderOf(record.id), (boot) => killBoot(record.id, boot)),
+    start: (record) => bootAgain(record, folderOf(record.id)),
+    console: (id, maxBytes) => consoleOf(folderOf(id), maxBytes),
 
     async destroy(record) {
       holds.get(record.id)?.watcher?.close();

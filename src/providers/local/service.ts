@@ -60,6 +60,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         return fleet.reload(line.input.ref, line.input.spec, line.input.generation, signal);
       case 'rekey':
         return fleet.rekey(line.input.ref, line.input.identity, line.input.generation);
+      case 'power':
+        return fleet.power(line.input.ref, line.input.action);
+      case 'console':
+        return fleet.console(line.input.ref, line.input.maxBytes);
       case 'check':
         return options.check();
       default:

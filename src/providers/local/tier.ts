@@ -45,6 +45,12 @@ export interface Tier {
   authorizedKeys(record: MachineRecord, account: Account): Promise<readonly string[]>;
   /** With pipes for all three streams, and a session of its own, which outlives this process. */
   spawn(record: MachineRecord, run: Run): ChildProcess;
+  /** Kills every process of the machine and waits until they are gone; what is on its disk stays. @throws as `make` */
+  stop(record: MachineRecord): Promise<void>;
+  /** Boots a stopped one again, and waits until it runs. @throws as `make` */
+  start(record: MachineRecord): Promise<void>;
+  /** The end of what it has said on its console. */
+  console(id: string, maxBytes: number): string;
   /** Kills every process of the machine and waits until they are gone. Its folder is left to the caller. */
   destroy(record: MachineRecord): Promise<void>;
 }

@@ -9,7 +9,7 @@ import {
   notifyWorkflowId,
   taskWorkflowId,
 } from '../../../src/domain/ids.ts';
-import type { LeaseRequest } from '../../../src/domain/lease.ts';
+import type { LeaseRequest, MachineStatus } from '../../../src/domain/lease.ts';
 import type { ActivityName } from '../../support/fake-world.ts';
 import { sha256, type TestStack } from '../../support/stack.ts';
 import { until } from '../../support/until.ts';
@@ -173,6 +173,22 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
       expect(await temporal(stack, machineWorkflowId(`${id}.1`)).result()).toMatchObject({ phase: 'gone', cause });
     },
   },
+  powerMachine: heldWith(
+    async (stack, id) => {
+      const machine = temporal(stack, machineWorkflowId(`${id}.1`));
+      await machine.startUpdate('power', { args: [{ action: 'reset' }], waitForStage: 'ACCEPTED' });
+    },
+    async (stack, id) => {
+      const machine = temporal(stack, machineWorkflowId(`${id}.1`));
+      await until(`${id} was reset`, async () => {
+        const { power } = await machine.query<MachineStatus>('status');
+        return power?.action === 'reset' && power.underWay !== true;
+      });
+      // Booted anew, and the same machine.
+      await stack.runTask(id, 'look', { command: ['echo', 'up'] });
+      expect((await stack.follow(id, 'look')).out.toString()).toBe('up\n');
+    },
+  ),
   killTask: heldWith(
     async (stack, id) => {
       await running(stack, id);

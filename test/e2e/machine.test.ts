@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { start } from '../cli/cli-bench.ts';
+import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
+
+// All processes of a stack start here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 150_000, hookTimeout: 120_000 });
+
+let stack: TestStack;
+beforeAll(async () => {
+  stack = await startTestStack({ bundles: { bare: 'variants: [{provider: local}]\n' } });
+});
+afterAll(() => stack.stop());
+
+const slipway = async (...args: readonly string[]) => {
+  const { api } = JSON.parse(await readFile(join(stack.state, 'stack.json'), 'utf8')) as { api: { url: string } };
+  const env = { SLIPWAY_URL: api.url, SLIPWAY_TOKEN_FILE: join(stack.state, 'token') };
+  const running = start(args, { env });
+  const code = await running.code;
+  return { code, out: running.stdout.text, err: running.stderr.text };
+};
+
+const running = (lease: string, shell: string) => stack.runTask(lease, 'job', { command: { shell } });
+const shown = async (machine: string) => (await slipway('machine', 'show', machine)).out;
+
+describe('a leased machine', () => {
+  it('that is switched off keeps its lease and its disk, and its task is lost when it is on again', async () => {
+    const lease = freshId('off');
+    const machine = `${lease}.1`;
+    await stack.create({ leaseId: lease, bundle: 'bare' });
+    await stack.wait(lease, 'ready');
+    await running(lease, 'echo kept >~/kept; echo begun; sleep 600');
+    await until('it runs', async () => (await stack.output(lease, 'job', 'stdout')).length > 0);
+    const off = await slipway('machine', 'power', machine, 'off');
+    expect(off).toMatchObject({ code: 0 });
+    expect(off.out).toMatch(/^off-\w+\.1 · stopped at local · switched off by \S+ \d\d:\d\d:\d\d\n$/);
+    expect(await shown(machine)).toContain('  power     stopped at local · switched off by');
+    expect((await stack.get(lease)).state).toBe('working');
+    expect((await slipway('machine', 'power', machine, 'on')).out).toContain('running at local · switched on by');
+    const { result } = await stack.follow(lease);
+    expect(result).toMatchObject({ state: 'lost', exitCode: null });
+    await stack.runTask(lease, 'look', { command: { shell: 'cat ~/kept' } });
+    expect((await stack.follow(lease, 'look')).out.toString()).toBe('kept\n');
+    await stack.post(`/v1/leases/${lease}/release`);
+    expect(await stack.wait(lease, 'gone')).toMatchObject({ state: 'released' });
+    expect(await slipway('machine', 'power', machine, 'on')).toMatchObject({ code: 3 });
+  });
+
+  it('that is reset has booted again, which its task says', async () => {
+    const lease = freshId('reset');
+    await stack.create({ leaseId: lease, bundle: 'bare' });
+    await stack.wait(lease, 'ready');
+    await running(lease, 'echo begun; sleep 600');
+    await until('it runs', async () => (await stack.output(lease, 'job', 'stdout')).length > 0);
+    expect((await slipway('machine', 'power', `${lease}.1`, 'reset')).out).toContain('running at local · reset by');
+    const { result } = await stack.follow(lease);
+    expect(result).toMatchObject({ state: 'lost', exitCode: null });
+    if (process.env['SLIPWAY_TEST_TIER'] !== 'plain') expect(result?.reason).toContain('rebooted');
+    await stack.post(`/v1/leases/${lease}/release`);
+    await stack.wait(lease, 'gone');
+  });
+
+  it('has a console, and what is asked of its power otherwise is refused', async () => {
+    const lease = freshId('console');
+    await stack.create({ leaseId: lease, bundle: 'bare' });
+    await stack.wait(lease, 'ready');
+    const console = await slipway('machine', 'console', `${lease}.1`);
+    expect(console.code).toBe(0);
+    if (process.env['SLIPWAY_TEST_TIER'] !== 'plain') expect(console.out).toMatch(/Z boots\n$/);
+    const { code, err } = await slipway('machine', 'power', `${lease}.1`, 'halt');
+    expect(code).toBe(2);
+    expect(err).toContain('on, off, reset');
+    await stack.post(`/v1/leases/${lease}/release`);
+    await stack.wait(lease, 'gone');
+  });
+});
