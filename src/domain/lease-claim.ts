@@ -49,7 +49,7 @@ export function claimFor({ request, plan, owner }: LeaseLife, attempt: number, l
 export function isOutstanding({ claim, machine }: LeaseLife): boolean {
   if (!claim || claim.withdrawn) return false;
   if (claim.state === 'asked' || claim.state === 'queued') return true;
-  return claim.state === 'granted' && machine?.phase === 'asked';
+  return claim.state === 'granted' && (machine?.phase === 'asked' || machine?.promised === true);
 }
 
 /** What people see while it waits in the pool's queue. */

@@ -30,6 +30,11 @@ export function endLease(
   return { ...life, ending, tasks: life.tasks.map((task) => (task.phase === 'accepted' ? neverStarted(task) : task)) };
 }
 
+export const lostReason = (machineId: string): Reason => ({
+  type: 'GuestLost',
+  message: `Machine ${machineId} is lost: its life ended while it was leased.`,
+});
+
 /** Whoever tells it first, the machine or the task: what the job did is unknown. */
 function lostJob({ request, tasks }: LeaseLife): Reason | undefined {
   const result = request.job && tasks.find((task) => task.taskId === jobTaskId)?.result;

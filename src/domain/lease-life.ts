@@ -48,6 +48,8 @@ export interface LeaseLife {
     readonly access?: Access;
     readonly releaseAsked?: boolean;
     readonly accepted?: boolean;
+    /** Its pool gave it, warm as it was; it has not said yet that it is this lease's, and is told nothing until then. */
+    readonly promised?: true;
     /** Until when the machine itself knows that it is leased (with its grace). */
     readonly untilMs?: number;
     /** Until when it was told last. */

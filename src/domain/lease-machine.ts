@@ -1,12 +1,11 @@
 import { isPlaceFailure, type FailureType, type Reason } from './failure.ts';
-import { jobTaskId } from './ids.ts';
 import type { Attempt } from './lease.ts';
 import { attemptsSpent, noPlaceLeft } from './lease-attempts.ts';
 import { grantedByReport } from './lease-claim-life.ts';
-import { endLease } from './lease-ending.ts';
+import { endLease, lostReason } from './lease-ending.ts';
 import type { LeaseLife } from './lease-life.ts';
 import { attemptsOf } from './lease-next.ts';
-import { acceptedTask } from './lease-task.ts';
+import { becameReady } from './lease-ready.ts';
 import type { MachineReport } from './machine-report.ts';
 
 /** Failures after which another machine of the same kind would fail alike. */
@@ -25,7 +24,7 @@ export function machineReported(before: LeaseLife, report: MachineReport, nowMs:
     ...life,
     attempts,
     machine: {
-      ...machine,
+      ...heardOf(machine),
       ...(report.access ? { access: report.access } : {}),
       ...(report.pool ? { facts: { ...report.pool, key: report.key } } : {}),
       ...(report.accepted ? { accepted: true } : {}),
@@ -56,6 +55,10 @@ export function machineReported(before: LeaseLife, report: MachineReport, nowMs:
   }
 }
 
+function heardOf({ promised: _promised, ...machine }: NonNullable<LeaseLife['machine']>) {
+  return machine;
+}
+
 /**
  * A machine stands ready for this lease, which has another: an earlier pool of the name granted one that came after all,
  * or the next pool was asked by who did not know yet.
@@ -77,18 +80,6 @@ function attemptTold(before: Attempt, report: MachineReport): Attempt {
     ...(report.waiting ? { waiting: report.waiting } : {}),
   };
 }
-
-function becameReady(life: LeaseLife, nowMs: number): LeaseLife {
-  const ttlMs = life.request.ttlMs ?? life.plan?.ttlMs ?? 0;
-  const ready: LeaseLife = { ...withMachine(life, 'ready'), readyMs: nowMs, expiresMs: nowMs + ttlMs };
-  const job = life.request.job;
-  return job && !life.ending ? { ...ready, tasks: [...ready.tasks, acceptedTask(jobTaskId, job)] } : ready;
-}
-
-const lostReason = (machineId: string): Reason => ({
-  type: 'GuestLost',
-  message: `Machine ${machineId} is lost: its life ended while it was leased.`,
-});
 
 function lostMachine(life: LeaseLife, reason: Reason, nowMs: number): LeaseLife {
   return endLease(withMachine(life, 'lost'), 'failed', nowMs, reason);

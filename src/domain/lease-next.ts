@@ -59,11 +59,11 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
     const untold = openTasks(life).find((task) => task.asked !== what && task.asked !== 'lost');
     if (untold) return { do: 'tellTask', taskId: untold.taskId, what };
     if (openTasks(life).length > 0) return undefined;
-    if (life.claim && isOutstanding(life)) return { do: 'withdraw', attempt: life.claim.attempt };
     if (life.collecting) return undefined;
     if (mayCollect(life)) return { do: 'collect' };
+    if (life.claim && isOutstanding(life)) return { do: 'withdraw', attempt: life.claim.attempt };
     // One that was granted and has not come yet is its pool's to take back.
-    const had = alive && machine.phase !== 'asked';
+    const had = alive && machine.phase !== 'asked' && !machine.promised;
     if (had && !machine.releaseAsked) return { do: 'releaseMachine', machineId: machine.machineId };
     if (had && !machine.accepted) return undefined;
     return oweReady(life) ? { do: 'tellReady' } : { do: 'finish' };
@@ -80,7 +80,7 @@ export function nextLeaseAction(life: LeaseLife): LeaseAction | undefined {
   }
   if (jobHasEnded(life) && mayCollect(life)) return { do: 'collect' };
   const { expiresMs } = life;
-  if (life.extendedBy.length > 0 && expiresMs !== undefined && machine.toldMs !== expiresMs) {
+  if (life.extendedBy.length > 0 && expiresMs !== undefined && machine.toldMs !== expiresMs && !machine.promised) {
     return { do: 'extendMachine', machineId: machine.machineId, untilMs: expiresMs };
   }
   const fresh = machine.phase === 'ready' ? life.tasks.find((task) => task.phase === 'accepted') : undefined;

@@ -28,7 +28,7 @@ export function machineReported(life: PoolLife, report: MachineReport, nowMs: nu
   const known = withMachine(life, machine.machineId, (each) => ({
     ...each,
     uses: report.pool?.uses ?? each.uses,
-    ...(report.pool ? { facts: report.pool } : {}),
+    ...warmOf(report),
   }));
   switch (report.state) {
     case 'warm':
@@ -56,6 +56,9 @@ export function machineReported(life: PoolLife, report: MachineReport, nowMs: nu
       return known;
   }
 }
+
+const warmOf = ({ state, key, access, pool }: MachineReport): Pick<PoolMachine, 'warm'> =>
+  state === 'warm' && access && pool ? { warm: { key, access, facts: pool } } : {};
 
 function becameWarm(life: PoolLife, before: PoolMachine, nowMs: number): PoolLife {
   if (before.phase !== 'making') return life;

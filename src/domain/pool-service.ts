@@ -44,7 +44,10 @@ export function answerTo(life: PoolLife, claim: Claim, nowMs: number): ClaimAnsw
   const is = (each: { readonly leaseId: string; readonly attempt: number } | undefined): boolean =>
     each?.leaseId === claim.leaseId && each.attempt === claim.attempt;
   const machine = life.machines.find((each) => is(each.claim) && !each.claim?.withdrawn);
-  if (machine) return { state: 'granted', machineId: machine.machineId, provider: machine.provider };
+  if (machine) {
+    const { machineId, provider, warm } = machine;
+    return { state: 'granted', machineId, provider, ...(warm && !claim.own ? { warm } : {}) };
+  }
   const place = inOrder(life).findIndex(is) + 1;
   if (place > 0) {
     const estimate = estimator(life, nowMs)(place);

@@ -1,5 +1,6 @@
 import type { Plan } from './bundle.ts';
 import type { Reason } from './failure.ts';
+import type { Access } from './lease.ts';
 import type { OwnSteps } from './machine.ts';
 import type { PoolMachineFacts } from './machine-report.ts';
 import type { PoolMost } from './pool-quota.ts';
@@ -59,9 +60,21 @@ export interface Claim {
   readonly own?: OwnSteps;
 }
 
+/** What a lease needs to know of a machine that it can use as it stands, having nothing to install first. */
+export interface WarmMachine {
+  readonly key: string;
+  readonly access: Access;
+  readonly facts: PoolMachineFacts;
+}
+
 /** How a claim stands. `none`: the pool has nothing for this lease, which makes its own machine; `failed`: nor could that. */
 export type ClaimAnswer =
-  | { readonly state: 'granted'; readonly machineId: string; readonly provider: string }
+  | {
+      readonly state: 'granted';
+      readonly machineId: string;
+      readonly provider: string;
+      readonly warm?: WarmMachine;
+    }
   | { readonly state: 'queued'; readonly place: number; readonly estimateMs?: number }
   | { readonly state: 'none'; readonly why: string }
   | { readonly state: 'failed'; readonly reason: Reason };
@@ -101,7 +114,8 @@ export interface PoolMachine {
   readonly claim?: ServedClaim;
   /** It was told not to be used again, and why. */
   readonly retiring?: string;
-  readonly facts?: PoolMachineFacts;
+  /** As it said itself when it became warm. */
+  readonly warm?: WarmMachine;
 }
 
 /** A span with a target of its own. */

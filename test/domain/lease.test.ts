@@ -42,6 +42,7 @@ const says = (machineId: string, state: MachineReport['state'], rest: Partial<Ma
 });
 
 const poolFacts = { provider: 'one', birth: 'run', generation: 1, uses: 1, leaseId: 'web' };
+const warm = { key: 'k', access, facts: { ...poolFacts, uses: 0 } };
 
 function after(of: LeaseRequest, ...events: readonly LeaseEvent[]): LeaseLife {
   return events.reduce((life, event, n) => applyLease(life, event, 1_000 * (n + 1)), bornLease(of, 0));
@@ -111,6 +112,8 @@ const anEvent: fc.Arbitrary<LeaseEvent> = fc.oneof(
     { type: 'claimAsked', attempt: 1 },
     { type: 'claimAnswered', attempt: 1, answer: { state: 'granted', machineId: 'warm+1', provider: 'one' } },
     { type: 'claimAnswered', attempt: 1, answer: { state: 'granted', machineId: 'warm+2', provider: 'one' } },
+    { type: 'claimAnswered', attempt: 1, answer: { state: 'granted', machineId: 'warm+1', provider: 'one', warm } },
+    { type: 'claimAnswered', attempt: 1, answer: { state: 'granted', machineId: 'warm+2', provider: 'one', warm } },
     { type: 'claimAnswered', attempt: 1, answer: { state: 'queued', place: 3 } },
     { type: 'claimAnswered', attempt: 1, answer: { state: 'none', why: 'drained' } },
     { type: 'claimAnswered', attempt: 1, answer: { state: 'failed', reason: never } },
@@ -218,7 +221,7 @@ class World {
           expect(openTasks(this.life)).toEqual([]);
           expect(this.collecting).toBe(false);
           expect(this.life.ending).toBeDefined();
-          if (this.life.machine && !['ended', 'asked'].includes(this.life.machine.phase))
+          if (this.life.machine && !['ended', 'asked'].includes(this.life.machine.phase) && !this.life.machine.promised)
             expect(this.life.machine.accepted).toBe(true);
           this.finished = true;
           this.apply({ type: 'ended' });
@@ -233,21 +236,24 @@ class World {
     const { claim } = this;
     if (!claim) return [];
     const { attempt } = claim;
-    const grant = (heard: boolean) => (): void => {
-      claim.state = 'granted';
-      this.granted += 1;
-      this.machine = { id: `warm+${this.granted}`, state: 'making', released: false, pooled: true };
-      // Else the machine is the first to say so.
-      if (heard) this.answer(attempt, { state: 'granted', machineId: this.machine.id, provider: 'one' });
-    };
+    const grant =
+      (heard: boolean, asItStands = false) =>
+      (): void => {
+        claim.state = 'granted';
+        this.granted += 1;
+        this.machine = { id: `warm+${this.granted}`, state: 'making', released: false, pooled: true };
+        // Else the machine is the first to say so.
+        const granted = { state: 'granted', machineId: this.machine.id, provider: 'one' } as const;
+        if (heard) this.answer(attempt, { ...granted, ...(asItStands ? { warm } : {}) });
+      };
     const none = (): void => {
       this.claim = undefined;
       this.answer(attempt, { state: 'none', why: 'drained' });
     };
-    const confirmed = this.life.machine?.phase !== 'asked';
+    const confirmed = this.life.machine?.phase !== 'asked' && !this.life.machine?.promised;
     if (claim.state === 'granted') {
       // One that was lost before the lease had it is granted anew.
-      return people && !confirmed && this.machine?.state === 'making' ? [grant(true)] : [];
+      return people && !confirmed && this.machine?.state === 'making' ? [grant(true), grant(true, true)] : [];
     }
     const queued = (): void => {
       claim.state = 'queued';
@@ -255,6 +261,7 @@ class World {
     };
     return [
       grant(true),
+      grant(true, true),
       grant(false),
       none,
       ...(claim.state === 'asked' ? [queued] : []),
@@ -416,6 +423,8 @@ describe('a lease', () => {
     const claim: LeaseEvent = { type: 'claimAsked', attempt: 1 };
     const answer = (answer: ClaimAnswer, attempt = 1): LeaseEvent => ({ type: 'claimAnswered', attempt, answer });
     const given = (machineId: string): LeaseEvent => answer({ state: 'granted', machineId, provider: 'one' });
+    const asItStands = (machineId: string): LeaseEvent =>
+      answer({ state: 'granted', machineId, provider: 'one', warm });
     const comes = (machineId: string): LeaseEvent => says(machineId, 'ready', { leaseUntilMs: 9, pool: poolFacts });
 
     test('asks the pool first, and makes its own machine when that has none', () => {
@@ -443,6 +452,35 @@ describe('a lease', () => {
       expect(life.machine?.facts).toMatchObject({ birth: 'run', key: 'k' });
       expect(applyLease(life, given('warm+1'), 9_000)).toEqual(life);
       expect(applyLease(life, answer({ state: 'queued', place: 1 }), 9_000)).toEqual(life);
+    });
+
+    test('is ready by its pool’s word when it has nothing to install, and tells the machine nothing before that has spoken', () => {
+      const life = after(jobRequest, pooled, claim, asItStands('warm+1'));
+      expect(leaseStatusOf(life)).toMatchObject({ state: 'working', access: warm.access });
+      expect(nextLeaseAction(life)).toMatchObject({ do: 'startTask' });
+      const idle = after(request, pooled, claim, asItStands('warm+1'), {
+        type: 'extended',
+        untilMs: 50_000_000,
+        updateId: 'u',
+      });
+      expect(nextLeaseAction(idle)).toBeUndefined();
+      const spoken = applyLease(idle, comes('warm+1'), 9_000);
+      expect(spoken.readyMs).toBe(idle.readyMs);
+      expect(nextLeaseAction(spoken)).toMatchObject({ do: 'extendMachine' });
+    });
+
+    test('is given back by its pool when it ends before its machine has spoken', () => {
+      const ending = after(request, pooled, claim, asItStands('warm+1'), { type: 'end', state: 'released' });
+      expect(nextLeaseAction(ending)).toEqual({ do: 'withdraw', attempt: 1 });
+      expect(nextLeaseAction(applyLease(ending, { type: 'withdrawTold' }, 9_000))).toEqual({ do: 'finish' });
+      const spoken = applyLease(ending, comes('warm+1'), 9_000);
+      expect(nextLeaseAction(spoken)).toEqual({ do: 'releaseMachine', machineId: 'warm+1' });
+    });
+
+    test('has lost its machine when its pool promises another before that has spoken', () => {
+      const life = after(request, pooled, claim, asItStands('warm+1'), asItStands('warm+2'));
+      expect(life.ending).toMatchObject({ state: 'failed', reason: { type: 'GuestLost' } });
+      expect(nextLeaseAction(life)).toEqual({ do: 'withdraw', attempt: 1 });
     });
 
     test('takes the second machine that it is given, when the first never came, as one attempt', () => {

@@ -56,7 +56,7 @@ function perform(model: PoolModel, deed: Deed): void {
       const claim = claimOf(id, { owner: deed.owner, priority: deed.priority, digest: digest(deed.version) });
       const before = model.life.machines.find((machine) => machine.claim?.leaseId === id && !machine.claim.withdrawn);
       const answer = model.claim(claim);
-      if (before) expect(answer).toEqual({ state: 'granted', machineId: before.machineId, provider: 'fake' });
+      if (before) expect(answer).toMatchObject({ state: 'granted', machineId: before.machineId, provider: 'fake' });
       return;
     }
     case 'reuse':
@@ -187,6 +187,16 @@ describe('a pool', () => {
     expect(model.claim(claimOf('a'))).toMatchObject({ state: 'none', why: expect.stringContaining('is over') });
     // Its next attempt is another claim.
     expect(model.claim(claimOf('a', { attempt: 2 }))).toMatchObject({ state: 'granted' });
+  });
+
+  test('tells how its machine is reached in the answer, but not to a lease that brings what is not on it yet', () => {
+    const model = filled();
+    expect(model.claim(claimOf('a'))).toMatchObject({
+      state: 'granted',
+      warm: { key: 'k', access: { machineId: 'web+1' }, facts: { birth: 'run' } },
+    });
+    const own = { digest: digest('f'), from: 0, of: 1 };
+    expect(model.claim(claimOf('b', { own }))).not.toHaveProperty('warm');
   });
 
   test('gives the last machine to one of two owners, and to the other the next', () => {

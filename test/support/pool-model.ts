@@ -259,7 +259,16 @@ export class PoolModel {
       ...(leaseId === undefined ? {} : { leaseId }),
       ...(cause === undefined ? {} : { cause }),
     };
-    const report: MachineReport = { machineId, key: 'k', state, phases: [], pool, ...(reason ? { reason } : {}) };
+    const access = { machineId, address: '::1', port: 22, user: 'root', hostKey: 'k', fingerprint: 'f' };
+    const report: MachineReport = {
+      machineId,
+      key: 'k',
+      state,
+      access,
+      phases: [],
+      pool,
+      ...(reason ? { reason } : {}),
+    };
     this.apply({ type: 'reported', report });
   }
 }
