@@ -1,6 +1,4 @@
-import { PassThrough } from 'node:stream';
-import { once } from 'node:events';
-import type { Readable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { frameHeader } from '../contract/frames.ts';
 import type { Problem } from '../contract/http.ts';
 import type { Stream } from '../domain/task.ts';
@@ -63,48 +61,53 @@ export function resumedFrom(id: string | undefined): Record<Stream, number> | 'o
   return end === undefined ? { stdout: Number(stdout), stderr: Number(stderr) } : 'over';
 }
 
-/** The body of a follow: beats while nothing is new, and a problem in place of the end when it goes wrong. */
-export function followBody(
+/**
+ * Sends a follow to its caller: beats while nothing is new, and a problem in place of the end when it goes wrong. The next
+ * piece is asked for only when the one before is sent, so that all are read into one block: with a new one for each, the
+ * collector of garbage took more time than reading and sending did.
+ * @param to begun, and ended here
+ */
+export async function sendFollow(
+  to: Writable,
   followed: AsyncIterable<Followed>,
   format: FollowFormat,
   from: Readonly<Record<Stream, number>>,
   options: { readonly beatMs: number; readonly refuse: (error: unknown) => Problem },
-): Readable {
-  const body = new PassThrough({ highWaterMark: 1_048_576 });
+): Promise<void> {
   const offsets = { ...from };
-  const write = (parts: readonly (Uint8Array | string)[]): boolean => {
-    let free = true;
-    for (const part of parts) free = body.write(part);
-    return free;
-  };
+  let written = (): void => undefined;
+  // A caller that has gone: what cannot be sent any more is not waited for.
+  to.on('error', () => undefined).once('close', () => written());
+  const write = (parts: readonly (Uint8Array | string)[]): Promise<void> =>
+    new Promise((resolve) => {
+      if (to.destroyed) return resolve();
+      written = resolve;
+      to.cork();
+      parts.forEach((part, n) => to.write(part, n === parts.length - 1 ? () => resolve() : undefined));
+      return to.uncork();
+    });
   let silent = false;
   const beat = setInterval(() => {
-    if (silent && !body.writableNeedDrain) write(format.beat(offsets));
+    if (silent && !to.writableNeedDrain) void write(format.beat(offsets));
     silent = true;
   }, options.beatMs);
-
-  const pump = async (): Promise<void> => {
+  try {
     // At once: the caller sees that it is connected, however long the first byte takes.
-    write(format.beat(offsets));
+    await write(format.beat(offsets));
     for await (const news of followed) {
       if (news.type === 'end') {
-        write(format.end(news.result, offsets));
+        await write(format.end(news.result, offsets));
         continue;
       }
       silent = false;
       offsets[news.chunk.stream] = news.chunk.offset + news.chunk.bytes.length;
-      if (!write(format.chunk(news.chunk, offsets)) && !body.destroyed)
-        await Promise.race([once(body, 'drain'), once(body, 'close')]);
-      if (body.destroyed) return;
+      await write(format.chunk(news.chunk, offsets));
+      if (to.destroyed) return;
     }
-  };
-  void pump()
-    .catch((error: unknown) => {
-      if (!body.destroyed) write(format.problem(options.refuse(error), offsets));
-    })
-    .finally(() => {
-      clearInterval(beat);
-      body.end();
-    });
-  return body;
+  } catch (error) {
+    await write(format.problem(options.refuse(error), offsets));
+  } finally {
+    clearInterval(beat);
+    to.end();
+  }
 }

@@ -10,8 +10,6 @@ import type { OutputFolder } from './output-folder.ts';
 import type { OutputChunk } from './output-store.ts';
 
 const chunkBytes = 262_144;
-/** Below this, copying is cheaper than giving away (and keeping alive) a whole block. */
-const copyBelowBytes = 65_536;
 /** The folder may be shared between hosts, where no notification of changes arrives: look. */
 const lookEveryMs = 25;
 
@@ -44,10 +42,7 @@ class Tail {
       if (bytesRead === 0) return undefined;
       const offset = this.#offset;
       this.#offset += bytesRead;
-      const read = block.subarray(0, bytesRead);
-      if (bytesRead < copyBelowBytes) return { stream: this.stream, offset, bytes: Buffer.from(read) };
-      this.#block = undefined;
-      return { stream: this.stream, offset, bytes: read };
+      return { stream: this.stream, offset, bytes: block.subarray(0, bytesRead) };
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined;
       throw diskFailure(`Could not read stored ${this.stream}`, this.#path, error);

@@ -17,7 +17,7 @@ export interface OutputStore {
   /**
    * Yields chunks (≤ 256 KiB) of both streams from the offsets, in order within a stream, as they are stored; ends after
    * the last kept byte of an ended task, or when `signal` aborts. Looks at the sizes every 25 ms while there is nothing new.
-   * Waits for a task that has no output yet.
+   * Waits for a task that has no output yet. The bytes of a chunk are the caller's only until it asks for the next one.
    */
   follow(taskKey: string, from: Readonly<Record<Stream, number>>, signal: AbortSignal): AsyncIterable<OutputChunk>;
 

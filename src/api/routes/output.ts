@@ -8,7 +8,7 @@ import { streams } from '../../domain/task.ts';
 import type { Stream } from '../../domain/task.ts';
 import type { ApiDeps } from '../deps.ts';
 import { followTask } from '../follow.ts';
-import { followBody, frames, resumedFrom, serverSentEvents } from '../follow-body.ts';
+import { frames, resumedFrom, sendFollow, serverSentEvents } from '../follow-body.ts';
 import { leavingOf } from '../leaving.ts';
 import { refusalOf } from '../problem.ts';
 import { rangeOf } from '../range.ts';
@@ -80,8 +80,14 @@ export const outputRoutes: Routes = (api, deps, waits) => {
         if (bug) request.log.error({ err: error }, 'a follow failed');
         return problem;
       };
-      const body = followBody(followed, format, from, { beatMs: deps.beatMs ?? defaultBeatMs, refuse });
-      return reply.type(format.contentType).header('x-accel-buffering', 'no').send(body);
+      reply.type(format.contentType).header('x-accel-buffering', 'no');
+      if (request.method === 'HEAD') return reply.send();
+      // Past Fastify, which does not say when a piece of a stream is sent.
+      reply.hijack();
+      for (const [name, value] of Object.entries(reply.getHeaders()))
+        if (value !== undefined) reply.raw.setHeader(name, value);
+      void sendFollow(reply.raw, followed, format, from, { beatMs: deps.beatMs ?? defaultBeatMs, refuse });
+      return reply;
     },
   );
 };
