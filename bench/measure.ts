@@ -1,5 +1,4 @@
 import type { Client } from '@temporalio/client';
-import { createFrameReader } from '../src/contract/frames.ts';
 import { leaseWorkflowId, machineWorkflowId, taskWorkflowId } from '../src/domain/ids.ts';
 import type { LeaseStatus } from '../src/domain/lease.ts';
 import type { BenchStack } from './stack.ts';
@@ -11,29 +10,20 @@ export interface Followed {
   readonly exitCode: number | null;
 }
 
-/** Follows a task's output as a caller does; answers the instants of its first byte and of its end. */
+/** Follows a task's output with the client that the command line has; answers the instants of its first byte and of its end. */
 export async function follow(
   stack: BenchStack,
   leaseId: string,
   taskId: string,
   onStdout?: (bytes: Uint8Array) => void,
 ): Promise<Followed> {
-  const response = await stack.call(`/v1/leases/${leaseId}/tasks/${taskId}/follow?out=0&err=0`);
-  if (!response.ok || !response.body) throw new Error(`follow: ${response.status} ${await response.text()}`);
-  const read = createFrameReader();
   let firstByteMs = Number.NaN;
-  for await (const chunk of response.body) {
-    for (const piece of read(chunk as Uint8Array)) {
-      if (piece.stream === 'problem') throw new Error(`the follow of ${leaseId}/${taskId}: ${piece.text}`);
-      if (piece.stream === 'end') {
-        const { exitCode } = JSON.parse(piece.text) as { exitCode: number | null };
-        return { firstByteMs, endMs: performance.now(), exitCode };
-      }
-      if (Number.isNaN(firstByteMs)) firstByteMs = performance.now();
-      if (piece.stream === 'stdout') onStdout?.(piece.bytes);
-    }
+  for await (const news of stack.client.tasks.follow(leaseId, taskId)) {
+    if (news.type === 'end') return { firstByteMs, endMs: performance.now(), exitCode: news.result.exitCode };
+    if (Number.isNaN(firstByteMs)) firstByteMs = performance.now();
+    if (news.stream === 'stdout') onStdout?.(news.bytes);
   }
-  throw new Error(`the follow of ${leaseId}/${taskId} ended without its end frame`);
+  throw new Error(`the follow of ${leaseId}/${taskId} ended without its result`);
 }
 
 export async function createLease(

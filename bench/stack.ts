@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createClient } from '../src/client/client.ts';
+import type { SlipwayClient } from '../src/client/client.ts';
 
 const cli = 'dist/cli/main.js';
 
@@ -26,6 +28,7 @@ export interface BenchStack {
   readonly state: string;
   readonly url: string;
   readonly temporal: string;
+  readonly client: SlipwayClient;
   /** An authorized request to the API. */
   readonly call: (path: string, init?: RequestInit) => Promise<Response>;
   readonly json: <T>(path: string, init?: RequestInit) => Promise<T>;
@@ -78,6 +81,7 @@ export async function startBenchStack(base: string, bundles: Readonly<Record<str
     state,
     url: stack.api.url,
     temporal: stack.temporal.address,
+    client: createClient(async () => ({ url: stack.api.url, token })),
     call,
     json,
     workerPid: async () => (await runFile<{ pid: number }>('worker')).pid,

@@ -1,7 +1,9 @@
+import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createFrameReader, framesType } from '../contract/frames.ts';
 import type { FramePiece } from '../contract/frames.ts';
 import type { Problem } from '../contract/http.ts';
+import { DomainError } from '../domain/failure.ts';
 import type { Stream, TaskResult } from '../domain/task.ts';
 import { backoffAfter, errorOfProblem, firstBackoffMs, isAway } from './transport.ts';
 import type { Transport } from './transport.ts';
@@ -39,10 +41,10 @@ export async function* followOutput(
     try {
       const query = { out: at.stdout, err: at.stderr };
       const signal = options.signal;
-      const answer = await transport.ask(path, { query, headers: { accept: framesType }, signal });
+      const body = await transport.body(path, { query, headers: { accept: framesType }, signal });
       if (lostAt !== undefined) options.onConnection?.('back');
       lostAt = undefined;
-      for await (const piece of piecesOf(answer)) {
+      for await (const piece of piecesOf(body)) {
         waitMs = firstBackoffMs;
         const news = newsOf(piece, at);
         if (news) yield news;
@@ -62,34 +64,36 @@ export async function* followOutput(
   }
 }
 
-async function* piecesOf(answer: Response): AsyncGenerator<FramePiece> {
-  const body = answer.body?.getReader();
-  if (!body) return;
+async function* piecesOf(body: Readable): AsyncGenerator<FramePiece> {
   const read = createFrameReader();
+  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  // One timer for all pieces; while the caller is busy with one, nobody waits.
+  let waiting = false;
+  const silence = setTimeout(() => {
+    if (waiting) body.destroy(errorOfProblem({ type: 'ProviderUnavailable', detail: 'no beat' }, 'following'));
+    else silence.refresh();
+  }, silentForMs);
+  const next = async (): Promise<IteratorResult<Uint8Array>> => {
+    waiting = true;
+    silence.refresh();
+    try {
+      return await chunks.next();
+    } catch (error) {
+      throw error instanceof DomainError ? error : new TypeError('terminated', { cause: error });
+    } finally {
+      waiting = false;
+    }
+  };
   try {
     for (;;) {
-      const { done, value } = await withinSilence(body.read());
+      const { done, value } = await next();
       if (done) return;
-      yield* read(value as Uint8Array);
+      yield* read(value);
     }
   } finally {
+    clearTimeout(silence);
     // Also when the caller stops in the middle: the API sees it, and stops reading the output.
-    await body.cancel().catch(() => undefined);
-  }
-}
-
-async function withinSilence<T>(reading: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const silent = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(errorOfProblem({ type: 'ProviderUnavailable', detail: 'no beat' }, 'following')),
-      silentForMs,
-    );
-  });
-  try {
-    return await Promise.race([reading, silent]);
-  } finally {
-    clearTimeout(timer);
+    body.destroy();
   }
 }
 

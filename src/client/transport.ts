@@ -1,7 +1,10 @@
+import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Problem } from '../contract/http.ts';
 import { DomainError, isFailureType } from '../domain/failure.ts';
 import type { FindEndpoint } from './endpoint.ts';
+import { openBody } from './open-body.ts';
+import type { Answered } from './open-body.ts';
 
 /** How to ask. */
 export interface Ask {
@@ -20,6 +23,8 @@ export interface Ask {
 export interface Transport {
   /** @throws DomainError as the API says; ProviderUnavailable when it did not answer within the patience */
   ask(path: string, ask?: Ask): Promise<Response>;
+  /** The body of an answer, for those of any length. @throws DomainError as `ask`; a body that breaks off is `isAway` */
+  body(path: string, ask?: Ask): Promise<Readable>;
   readonly json: <T>(path: string, ask?: Ask) => Promise<T>;
 }
 
@@ -32,13 +37,15 @@ export const firstBackoffMs = 100;
 export const backoffAfter = (ms: number): number => Math.min(2_000, ms * 1.6);
 const defaultPatienceMs = 15_000;
 
+type Send<T> = (target: string, init: RequestInit) => Promise<Answered<T>>;
+
 /** Errors of the connection before anything was sent. */
 const unsent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
 export function createTransport(find: FindEndpoint, options: TransportOptions = {}): Transport {
   const patienceMs = options.patienceMs ?? defaultPatienceMs;
 
-  const tryOnce = async (path: string, ask: Ask, again: boolean): Promise<Response> => {
+  const tryOnce = async <T>(path: string, ask: Ask, again: boolean, send: Send<T>): Promise<T> => {
     const { url, token } = await find(again);
     const query = Object.entries(ask.query ?? {}).flatMap(([key, value]): [string, string][] =>
       value === undefined ? [] : [[key, String(value)]],
@@ -56,17 +63,17 @@ export function createTransport(find: FindEndpoint, options: TransportOptions = 
       ...(body === undefined ? {} : { body, duplex: 'half' as const }),
       ...(ask.signal ? { signal: ask.signal } : {}),
     };
-    const answer = await fetch(target, init);
-    if (answer.ok) return answer;
-    throw await failureOf(answer, path);
+    const answer = await send(target, init);
+    if ('taken' in answer) return answer.taken;
+    throw await failureOf(answer.refused, path);
   };
 
-  const ask = async (path: string, how: Ask = {}): Promise<Response> => {
+  const patiently = async <T>(path: string, how: Ask, send: Send<T>): Promise<T> => {
     const until = performance.now() + patienceMs;
     let retried = false;
     for (let waitMs = firstBackoffMs; ; waitMs = backoffAfter(waitMs)) {
       try {
-        return await tryOnce(path, how, retried);
+        return await tryOnce(path, how, retried, send);
       } catch (error) {
         how.signal?.throwIfAborted();
         const cut = connectionLost(error);
@@ -77,8 +84,14 @@ export function createTransport(find: FindEndpoint, options: TransportOptions = 
       }
     }
   };
+  const ask = (path: string, how: Ask = {}): Promise<Response> =>
+    patiently(path, how, async (target, init) => {
+      const answer = await fetch(target, init);
+      return answer.ok ? { taken: answer } : { refused: answer };
+    });
   return {
     ask,
+    body: (path, how = {}) => patiently(path, how, openBody),
     json: async <T>(path: string, how?: Ask) => {
       const answer = await ask(path, how);
       return (answer.status === 204 ? undefined : await answer.json()) as T;

@@ -144,6 +144,33 @@ describe('a follow', () => {
     expect(failed).toMatchObject({ type: 'NotFound', message: 'no task', hint: 'look', details: { requestId: 'r1' } });
   });
 
+  it('that is refused is told as the API says it', async () => {
+    const { url } = await serve((_at, response) => {
+      response.writeHead(404, { 'content-type': 'application/problem+json', 'x-request-id': 'r2' });
+      response.end(JSON.stringify({ type: 'NotFound', status: 404, detail: 'no lease' }));
+    });
+    const client = createClient(async () => ({ url, token: 't' }));
+    await expect(all(client.tasks.follow('l', 'job'))).rejects.toMatchObject({
+      type: 'NotFound',
+      message: 'no lease',
+      details: { status: 404, requestId: 'r2' },
+    });
+  });
+
+  it('waits for a caller who is slow with a piece, and loses nothing', async () => {
+    const out = randomBytes(8_000_000);
+    const { url } = await serve((at, response) =>
+      response.end(Buffer.concat([frame('stdout', at.out, out), frame('end', 0, bytesOf(JSON.stringify(result)))])),
+    );
+    const client = createClient(async () => ({ url, token: 't' }));
+    const got: Buffer[] = [];
+    for await (const news of client.tasks.follow('l', 'job')) {
+      if (news.type === 'output') got.push(Buffer.from(news.bytes));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(Buffer.concat(got).equals(out)).toBe(true);
+  });
+
   it('ends when it is told to', async () => {
     const { url } = await serve((_at, response) => response.write(frame('stdout', 0, bytesOf('x'))));
     const stop = new AbortController();
