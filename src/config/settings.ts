@@ -22,7 +22,7 @@ import type { Checked, Mistake } from './yaml-mistakes.ts';
 export type SecretSource =
   { readonly file: string } | { readonly env: string } | { readonly command: readonly string[] };
 
-/** An inventory's path is absolute here. */
+/** Paths of an inventory and of images are absolute here. */
 type ProviderSettings = z.output<typeof providerSettings>;
 
 /** What `slipway.yaml` says, defaults filled in. */
@@ -164,13 +164,20 @@ function secretSourceOf(folder: string, source: NonNullable<SettingsFile['secret
   return { file: pathFrom(folder, source.file ?? '') };
 }
 
+function withPaths(folder: string, provider: ProviderSettings): ProviderSettings {
+  if (provider.type === 'static') return { ...provider, inventory: pathFrom(folder, provider.inventory) };
+  if (provider.type !== 'qemu') return provider;
+  const images = Object.entries(provider.images).map(([key, image]) => {
+    const found = imagePaths.flatMap((at) => (image[at] === undefined ? [] : [[at, pathFrom(folder, image[at])]]));
+    return [key, { ...image, ...(Object.fromEntries(found) as typeof image) }] as const;
+  });
+  return { ...provider, images: Object.fromEntries(images) };
+}
+
+const imagePaths = ['file', 'kernel', 'initrd', 'firmware'] as const;
+
 const providersOf = (folder: string, given: Settings['providers']): Settings['providers'] =>
-  Object.fromEntries(
-    Object.entries(given).map(([key, provider]) => [
-      key,
-      provider.type === 'static' ? { ...provider, inventory: pathFrom(folder, provider.inventory) } : provider,
-    ]),
-  );
+  Object.fromEntries(Object.entries(given).map(([key, provider]) => [key, withPaths(folder, provider)]));
 
 function settingsOf(file: string, given: SettingsFile): Settings {
   const folder = dirname(file);

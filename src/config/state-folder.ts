@@ -31,6 +31,8 @@ export interface StateFolder {
   readonly local: string;
   /** Who has which machine of `static` providers, by name of the provider. */
   readonly static: string;
+  /** Machines and images of `qemu` providers, by name of the provider. */
+  readonly qemu: string;
   readonly log: string;
   /** The operator's files beside the folder. */
   readonly config: string;
@@ -59,6 +61,7 @@ export function stateFolder(root: string): StateFolder {
     faults: join(at, 'faults.json'),
     local: join(at, 'local'),
     static: join(at, 'static'),
+    qemu: join(at, 'qemu'),
     log: join(at, 'log'),
     config: join(beside, 'slipway.yaml'),
     bundles: join(beside, 'bundles'),

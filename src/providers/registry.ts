@@ -3,14 +3,19 @@ import type { Logger } from 'pino';
 import { withFaults } from './faults/faulty-provider.ts';
 import { createLocalProvider } from './local/client.ts';
 import type { Provider } from './provider.ts';
+import { createQemuProvider } from './qemu/client.ts';
+import type { QemuSettings } from './qemu/settings.ts';
 import { createStaticProvider } from './static/client.ts';
 import type { InventorySource } from '../domain/inventory.ts';
 
-type ProviderSettings = { readonly type: 'local' } | { readonly type: 'static'; readonly inventory: string };
+type ProviderSettings =
+  | { readonly type: 'local' }
+  | { readonly type: 'static'; readonly inventory: string }
+  | ({ readonly type: 'qemu' } & QemuSettings);
 
 /** What the composition root knows; the shapes of `config` are wider. */
 export interface ProvidersOptions {
-  readonly state: { readonly local: string; readonly static: string; readonly faults: string };
+  readonly state: { readonly local: string; readonly static: string; readonly qemu: string; readonly faults: string };
   readonly installation: string;
   /** By name. */
   readonly settings: { readonly providers: Readonly<Record<string, ProviderSettings>> };
@@ -41,6 +46,11 @@ export function createProviders(options: ProvidersOptions): ReadonlyMap<string, 
             name,
             faulty(createStaticProvider({ name, folder, inventory, logger: logger.child({ provider: name }) })),
           ];
+        }
+        case 'qemu': {
+          const folder = join(state.qemu, name);
+          const qemu = { name, folder, installation, settings: provider, logger: logger.child({ provider: name }) };
+          return [name, faulty(createQemuProvider(qemu))];
         }
         default:
           throw new TypeError(`unknown provider ${JSON.stringify(provider satisfies never)}`);

@@ -61,7 +61,12 @@ describe('what a channel runs', () => {
 
 describe('the registry', () => {
   it('has local whether it is configured or not, and others by their names', () => {
-    const state = { local: '/nowhere/local', static: '/nowhere/static', faults: '/nowhere/faults.json' };
+    const state = {
+      local: '/nowhere/local',
+      static: '/nowhere/static',
+      qemu: '/nowhere/qemu',
+      faults: '/nowhere/faults.json',
+    };
     const options = { state, installation: 'x', inventoryAt, logger: pino({ level: 'silent' }) };
     expect([...createProviders({ ...options, settings: { providers: {} } }).keys()]).toEqual(['local']);
     const providers = { lab: { type: 'local' }, rack: { type: 'static', inventory: '/nowhere/rack.yaml' } } as const;

@@ -14,8 +14,9 @@ import { adoptMachine } from './adopt.ts';
 import { checkSpec } from './create-request.ts';
 import { inTurn, makeMachine, newMachine, removeMachine, submitDestroy } from './machine.ts';
 import type { Ground, Machine } from './machine.ts';
-import { generationOf, hasTombstone, layTombstone, loadRecords } from './record.ts';
 import { powerMachine } from './power.ts';
+import { hasTombstone, layTombstone } from '../tombstones.ts';
+import { generationOf, loadRecords } from './record.ts';
 import { rekeyMachine, reloadMachine } from './renew.ts';
 import type { Tier } from './tier.ts';
 
@@ -142,13 +143,13 @@ export async function openFleet(ground: Ground, newTier: () => Tier): Promise<Fl
       const machineId = call.tags['slipway-machine'];
       const { diskMb } = checkSpec(call.spec);
       await gates.pass('create', { machineId, when: 'before' }, signal);
-      if (hasTombstone(paths, call.key)) throw destroyedBefore(machineId);
+      if (hasTombstone(paths.tombstones, call.key)) throw destroyedBefore(machineId);
       const making = byKeyInMaking.get(call.key) ?? ofKey(call.key);
       const made = making ?? make(call, diskMb).finally(() => byKeyInMaking.delete(call.key));
       if (made instanceof Promise && made !== making) byKeyInMaking.set(call.key, made);
       const machine = await made;
       if (machine.record.phase === 'destroying') {
-        if (hasTombstone(paths, call.key)) throw destroyedBefore(machineId);
+        if (hasTombstone(paths.tombstones, call.key)) throw destroyedBefore(machineId);
         throw new DomainError(
           'ProviderUnavailable',
           `What a failed create of ${machineId} (local) left is being removed.`,
@@ -191,7 +192,7 @@ export async function openFleet(ground: Ground, newTier: () => Tier): Promise<Fl
       const machineId = machine?.record.tags['slipway-machine'] ?? '';
       await gates.pass('destroy', { machineId, when: 'before' }, signal);
       if (machine && (await submitDestroy(ground, machine))) void destroyInTurn(machine);
-      if (!machine && ref['key'] !== undefined) await layTombstone(paths, ref['key']);
+      if (!machine && ref['key'] !== undefined) await layTombstone(paths.tombstones, ref['key']);
       await gates.pass('destroy', { machineId, when: 'after' }, signal);
     },
 

@@ -5,7 +5,8 @@ import { addressAt, addressCount, candidates } from './addresses.ts';
 import type { GateKeeper } from './gates.ts';
 import type { Knobs } from './knobs.ts';
 import type { LocalPaths } from './local-paths.ts';
-import { layRecord, layTombstone, removeRecord, saveRecord, type MachineRecord } from './record.ts';
+import { layTombstone } from '../tombstones.ts';
+import { layRecord, removeRecord, saveRecord, type MachineRecord } from './record.ts';
 import { startSshService, type SshService } from './ssh-service.ts';
 import type { Tier } from './tier.ts';
 
@@ -89,7 +90,7 @@ export function submitDestroy(ground: Ground, machine: Machine): Promise<boolean
     const first = machine.record.phase !== 'destroying';
     machine.record = { ...machine.record, phase: 'destroying' };
     try {
-      await layTombstone(paths, machine.record.key);
+      await layTombstone(paths.tombstones, machine.record.key);
       if (first) await saveRecord(paths, machine.record);
     } catch (error) {
       // Nothing can be written, but what takes the room can be freed.

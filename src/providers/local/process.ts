@@ -17,7 +17,8 @@ import { createPlainTier } from './plain-tier.ts';
 import { thisProcess } from '../../host/process-identity.ts';
 import { answersFrom } from './pid-file.ts';
 import { protocolVersion, type PidFile } from './protocol.ts';
-import { forgetOldTombstones, type TierName } from './record.ts';
+import { forgetOldTombstones } from '../tombstones.ts';
+import type { TierName } from './record.ts';
 import { buildTemplate, keptCapabilities } from './root-template.ts';
 import { createRootTier, type RootKind } from './root-tier.ts';
 import { startService } from './service.ts';
@@ -104,7 +105,7 @@ export async function runLocal(options: LocalProcessOptions): Promise<'held' | '
   const startedAt = new Date().toISOString();
   const knobs = () => readKnobs(paths.knobs);
   rmSync(paths.held, { force: true });
-  await forgetOldTombstones(paths);
+  await forgetOldTombstones(paths.tombstones);
 
   const byName = tiers(paths);
   const checked = new Map<TierName | undefined, HostCheck>();

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile, syncFolder } from '../../host/atomic-file.ts';
 import type { CreateSpec, OwnerTags } from '../provider.ts';
@@ -32,10 +31,6 @@ export interface MachineRecord {
 }
 
 export const generationOf = (record: MachineRecord): number => record.generation ?? 1;
-
-/** Long enough for any retry of a create whose machine was destroyed meanwhile. */
-const tombstoneDays = 30;
-const dayMs = 86_400_000;
 
 export const machineFolder = (paths: LocalPaths, id: string): string => join(paths.machines, id);
 const recordPath = (paths: LocalPaths, id: string): string => join(machineFolder(paths, id), 'machine.json');
@@ -76,26 +71,6 @@ export async function removeRecord(paths: LocalPaths, id: string): Promise<void>
   }
   await rm(folder, { recursive: true, force: true });
   await syncFolder(paths.machines);
-}
-
-const tombstonePath = (paths: LocalPaths, key: string): string => join(paths.tombstones, encodeURIComponent(key));
-
-export async function layTombstone(paths: LocalPaths, key: string): Promise<void> {
-  const path = tombstonePath(paths, key);
-  if (await exists(path)) {
-    const now = new Date();
-    await utimes(path, now, now);
-  } else await replaceFile(path, '');
-}
-
-/** At once: from its arrival on a create is seen by every look that arrives after it. */
-export const hasTombstone = (paths: LocalPaths, key: string): boolean => existsSync(tombstonePath(paths, key));
-
-export async function forgetOldTombstones(paths: LocalPaths): Promise<void> {
-  for (const name of await readdir(paths.tombstones)) {
-    const path = join(paths.tombstones, name);
-    if ((await stat(path)).mtimeMs < Date.now() - tombstoneDays * dayMs) await rm(path, { force: true });
-  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { replaceFile } from '../../host/atomic-file.ts';
+import { killSession } from '../../host/kill-session.ts';
+import { qemuProgram } from './arguments.ts';
+import { toolEnvironment } from './process.ts';
+import { noneIfMissing } from './record.ts';
+import type { Accelerator } from './settings.ts';
+
+export interface Found {
+  readonly accelerator: Accelerator;
+  /** For people: what was proven, or why it is no faster one. */
+  readonly why: string;
+}
+
+/** Which faster ones a system may have; everywhere else, and where they fail, QEMU translates. */
+const faster: Partial<Record<NodeJS.Platform, Accelerator>> = { linux: 'kvm', darwin: 'hvf' };
+const probeWithinMs = 4_000;
+/** SeaBIOS says so when it has run through all of its code and has found nothing to boot. */
+const firmwareEnd = 'No bootable device';
+
+/**
+ * Boots the firmware alone. `/dev/kvm` may be there, open, make machines, and yet hang or kill every guest, so only a guest
+ * that came to its end proves anything.
+ */
+export async function probeAccelerator(arch: string): Promise<Found> {
+  const accelerator = faster[process.platform];
+  if (accelerator === undefined) return { accelerator: 'tcg', why: `no accelerator on ${process.platform}` };
+  const machine = arch === 'arm64' ? 'virt' : 'q35';
+  const words = ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', machine, '-m', '64'];
+  const debug =
+    arch === 'arm64' ? [] : ['-chardev', 'stdio,id=out', '-device', 'isa-debugcon,iobase=0x402,chardev=out'];
+  const child = spawn(qemuProgram(arch), [...words, '-accel', accelerator, '-cpu', 'host', ...debug], {
+    env: toolEnvironment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let said = '';
+  let failed = '';
+  const end = await new Promise<'ended' | 'proven' | 'silent'>((resolve) => {
+    const timer = setTimeout(() => resolve('silent'), probeWithinMs);
+    child.stdout.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString('latin1')).slice(-2_000);
+      if (said.includes(firmwareEnd)) resolve('proven');
+    });
+    child.stderr.on('data', (chunk: Buffer) => (failed = (failed + chunk.toString()).slice(0, 500)));
+    child.once('error', (error) => {
+      failed = error.message;
+      resolve('ended');
+    });
+    child.once('close', () => {
+      clearTimeout(timer);
+      resolve('ended');
+    });
+  });
+  killSession(child);
+  const name = accelerator.toUpperCase();
+  // No firmware of QEMU's own speaks on this machine type: that its processors run is all there is to see.
+  if (end === 'proven' || (end === 'silent' && arch === 'arm64'))
+    return { accelerator, why: `${name} ran a probe to its end` };
+  if (end === 'silent')
+    return {
+      accelerator: 'tcg',
+      why: `${name} is there and does not work: a probe hung for ${probeWithinMs / 1_000} s in its firmware`,
+    };
+  const last = failed.trim().split('\n').at(-1) ?? '';
+  return { accelerator: 'tcg', why: `no ${name}: ${last === '' ? 'a probe ended at once' : last}` };
+}
+
+interface Kept extends Found {
+  /** Of the boot of this host that it was probed in: a new kernel may do better. */
+  readonly boot: string;
+}
+
+const bootOfHost = async (): Promise<string> =>
+  (await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(noneIfMissing))?.trim() ?? '';
+
+/** What a probe found, which is kept for as long as the host is up. @param path of the file that keeps it */
+export async function knownAccelerator(path: string, arch: string): Promise<Found> {
+  const text = await readFile(path, 'utf8').catch(noneIfMissing);
+  const boot = await bootOfHost();
+  const kept = text === undefined ? undefined : (JSON.parse(text) as Kept);
+  if (kept?.boot === boot && boot !== '') return { accelerator: kept.accelerator, why: kept.why };
+  return probedAnew(path, arch);
+}
+
+/** Probes whatever is known. */
+export async function probedAnew(path: string, arch: string): Promise<Found> {
+  const found = await probeAccelerator(arch);
+  const kept: Kept = { ...found, boot: await bootOfHost() };
+  await replaceFile(path, `${JSON.stringify(kept)}\n`);
+  return found;
+}

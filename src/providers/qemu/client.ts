@@ -1,0 +1,209 @@
+import { cpus, totalmem } from 'node:os';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { DomainError } from '../../domain/failure.ts';
+import type { MachineState, Provider } from '../provider.ts';
+import { takeDisk } from './capture.ts';
+import { forgetOldTombstones, hasTombstone, layTombstone } from '../tombstones.ts';
+import { knownAccelerator } from './accelerator.ts';
+import { inFolder } from './arguments.ts';
+import { checkQemu } from './check.ts';
+import { consoleTail } from './console.ts';
+import { createImages } from './images.ts';
+import { createMachine, isGone, isOver, nameOf, reloadMachine, withMachine, type Ground } from './machines.ts';
+import { qemuPaths } from './paths.ts';
+import { powerMachine } from './power.ts';
+import { endQemu, isFullText } from './process.ts';
+import { idOf, loadRecord, loadRecords, machineFolder, noneIfMissing, removeRecord, saveRecord } from './record.ts';
+import { readUserData, replaceUserData } from './seed.ts';
+import type { QemuSettings } from './settings.ts';
+import { checkSpec, limitsOf } from './variant.ts';
+import { viewOf } from './view.ts';
+
+export interface QemuProviderOptions {
+  readonly name: string;
+  /** Of this provider in the state folder, absolute: its machines, and the images that it fetched. */
+  readonly folder: string;
+  readonly installation: string;
+  readonly settings: QemuSettings;
+  readonly logger?: Logger;
+}
+
+/** No limit of NoCloud's own is known. */
+const userDataMaxBytes = 1_048_576;
+/** The host, in the network of QEMU's own (`-netdev user`). */
+const hostAddress = '10.0.2.2';
+const mib = 1_048_576;
+const expireEveryMs = 3_600_000;
+
+/**
+ * Virtual machines on this host, each a QEMU of its own that outlives us. All that is known of them is in `folder`, which any
+ * number of processes may use at once.
+ */
+export function createQemuProvider(options: QemuProviderOptions): Provider {
+  const { name, folder, installation, settings } = options;
+  const paths = qemuPaths(folder);
+  const images = createImages(name, paths, settings);
+  const limits = limitsOf(settings, { cores: cpus().length, memoryMb: Math.floor(totalmem() / mib) });
+  const ground: Ground = {
+    provider: name,
+    paths,
+    limits,
+    hardware: async ({ cores, memoryMb }, boot) => {
+      const { arch } = process;
+      const accelerator = settings.accelerator ?? (await knownAccelerator(paths.accelerator, arch)).accelerator;
+      return { arch, accelerator, cores, memoryMb, boot };
+    },
+  };
+  let expireAtMs = 0;
+
+  const known = async (id: string) => {
+    const record = await loadRecord(paths, id);
+    if (!record || record.phase === 'destroying') throw isGone(id);
+    return record;
+  };
+
+  async function destroy(id: string, signal: AbortSignal): Promise<void> {
+    await withMachine(ground, id, signal, async () => {
+      const record = await loadRecord(paths, id);
+      if (!record) return;
+      if (record.phase !== 'destroying') await saveRecord(paths, { ...record, phase: 'destroying' });
+      await endQemu(nameOf(id), machineFolder(paths, id));
+      await removeRecord(paths, id);
+    });
+    if (performance.now() < expireAtMs) return;
+    expireAtMs = performance.now() + expireEveryMs;
+    await forgetOldTombstones(paths.tombstones);
+  }
+
+  return {
+    name,
+    capabilities: () => ({
+      idempotentCreate: 'token',
+      settleMs: 0,
+      userDataMaxBytes,
+      power: true,
+      console: true,
+      reload: true,
+      rekey: false,
+      images: true,
+      userData: true,
+      hostAddress,
+    }),
+
+    async create(key, spec, tags, signal) {
+      signal.throwIfAborted();
+      const wanted = checkSpec(name, spec);
+      if (hasTombstone(paths.tombstones, key)) throw isOver(key);
+      const image = await images.ready(wanted.image, signal);
+      const { id } = await createMachine(ground, { key, spec, tags, wanted, image }, signal);
+      signal.throwIfAborted();
+      return { machine: id, key };
+    },
+
+    async findByKey(key, signal) {
+      signal.throwIfAborted();
+      const record = await loadRecord(paths, idOf(key));
+      return record?.tags['slipway-installation'] === installation ? { machine: record.id, key } : undefined;
+    },
+
+    async get({ machine = '' }, signal) {
+      signal.throwIfAborted();
+      return viewOf(paths, await loadRecord(paths, machine), signal);
+    },
+
+    async list(owner, signal) {
+      signal.throwIfAborted();
+      const all = (await loadRecords(paths)).filter(({ tags }) => tags['slipway-installation'] === owner);
+      return Promise.all(
+        all.map(async (record) => {
+          const { id, key, tags, createdAt } = record;
+          const { state } = await viewOf(paths, record, signal);
+          return { key, ref: { machine: id, key }, tags, state: state satisfies MachineState, createdAt };
+        }),
+      );
+    },
+
+    async destroy({ machine = '', key }, signal) {
+      const of = key ?? (await loadRecord(paths, machine))?.key;
+      try {
+        // Before its turn: a create of it that is under way makes nothing new.
+        if (of !== undefined) await layTombstone(paths.tombstones, of);
+        await destroy(machine, signal);
+      } catch (error) {
+        if (!isFullText((error as NodeJS.ErrnoException).code ?? '')) throw error;
+        // Nothing can be written, not even that it goes: what takes the room goes first.
+        await endQemu(nameOf(machine), machineFolder(paths, machine));
+        await rm(join(machineFolder(paths, machine), inFolder.disk), { force: true });
+        await destroy(machine, signal);
+      }
+    },
+
+    async reload({ machine = '' }, spec, generation, signal) {
+      const wanted = checkSpec(name, spec);
+      const { base } = await known(machine);
+      // It may have been fetched for another machine and be gone since.
+      if (base.image === wanted.image) await images.ready(wanted.image, signal);
+      await reloadMachine(ground, machine, spec, generation, signal);
+    },
+
+    power: ({ machine = '' }, action, signal) => powerMachine(ground, machine, action, signal),
+
+    async console({ machine = '' }, maxBytes, signal) {
+      signal.throwIfAborted();
+      const { id } = await known(machine);
+      return consoleTail(machineFolder(paths, id), maxBytes);
+    },
+
+    userData: {
+      async read({ machine = '' }, signal) {
+        signal.throwIfAborted();
+        const { id } = await known(machine);
+        const text = await readUserData(join(machineFolder(paths, id), inFolder.seed)).catch(noneIfMissing);
+        if (text === undefined) throw isGone(machine);
+        return text;
+      },
+      async update({ machine = '' }, userData, signal) {
+        const bytes = Buffer.byteLength(userData);
+        if (bytes > userDataMaxBytes)
+          throw new DomainError('InvalidRequest', `User-data of ${bytes} bytes: the most is ${userDataMaxBytes}.`);
+        await withMachine(ground, machine, signal, async () => {
+          const record = await known(machine);
+          await saveRecord(paths, { ...record, spec: { ...record.spec, userData } });
+          await replaceUserData(join(machineFolder(paths, machine), inFolder.seed), userData);
+        });
+      },
+    },
+
+    images: {
+      list: () => images.list(),
+      async resolve(image, signal) {
+        signal.throwIfAborted();
+        const found = (await images.list()).find((each) => each.name === image);
+        if (found) return found;
+        throw new DomainError('NotFound', `Provider ${name} has no image ${JSON.stringify(image)}.`);
+      },
+      async capture({ machine = '' }, image, signal) {
+        const { generation, image: settings } = await known(machine);
+        // Without its lock: it may be destroyed meanwhile, and then there is nothing to copy.
+        return images.capture(image, `${machine}.${generation}`, settings, (file) =>
+          takeDisk(paths, machine, file, signal),
+        );
+      },
+      async remove(image) {
+        const users = (await loadRecords(paths)).filter(({ base }) => base.image === image);
+        if (users.length > 0)
+          throw new DomainError('InvalidRequest', `Image ${image} is what ${users.length} machines lie upon.`, {
+            hint: `The first is ${users[0]?.tags['slipway-machine']}.`,
+          });
+        await images.remove(image);
+      },
+    },
+
+    check: (signal) => checkQemu({ provider: name, paths, settings, limits, images }, signal),
+    async close() {
+      images.close();
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DomainError } from '../../domain/failure.ts';
+import { partBeside } from '../../host/atomic-file.ts';
+import { diskFull, isFullText } from './process.ts';
+
+export interface Digest {
+  readonly algorithm: 'sha256' | 'sha512';
+  readonly hex: string;
+}
+
+/** @throws DomainError InvalidRequest with both digests */
+function compare(name: string, where: string, { algorithm, hex }: Digest, found: string): void {
+  if (found === hex) return;
+  const message = `Image ${name}: ${where} has the ${algorithm} ${found}, and slipway.yaml says ${hex}.`;
+  throw new DomainError('InvalidRequest', message, {
+    hint: 'Another version is served there, or the file was damaged.',
+  });
+}
+
+/** @throws DomainError InvalidRequest when it is another */
+export async function verifyFile(name: string, file: string, digest: Digest): Promise<void> {
+  const hash = createHash(digest.algorithm);
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  compare(name, file, digest, hash.digest('hex'));
+}
+
+/**
+ * Streams what the URL serves into the file, which appears when all of it is there and is what it should be.
+ * @throws DomainError InvalidRequest (other bytes), CapacityUnavailable (the disk is full), ProviderUnavailable
+ */
+export async function fetchFile(
+  name: string,
+  url: string,
+  digest: Digest,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const part = partBeside(file);
+  const hash = createHash(digest.algorithm);
+  try {
+    const response = await fetch(url, { signal, redirect: 'follow' });
+    if (!response.ok || !response.body) throw new Error(`it answers ${response.status}`);
+    const hashed = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        hash.update(chunk);
+        done(null, chunk);
+      },
+    });
+    await pipeline(Readable.fromWeb(response.body), hashed, createWriteStream(part, { mode: 0o600 }), { signal });
+    compare(name, url, digest, hash.digest('hex'));
+    await rename(part, file);
+  } catch (error) {
+    await rm(part, { force: true });
+    signal.throwIfAborted();
+    if (error instanceof DomainError) throw error;
+    const { code, message, cause } = error as NodeJS.ErrnoException & {
+      readonly cause?: { readonly message?: string };
+    };
+    if (isFullText(code ?? '')) throw diskFull(error);
+    const why = cause?.message ?? message;
+    throw new DomainError('ProviderUnavailable', `Image ${name} could not be fetched from ${url}: ${why}.`, {
+      cause: error,
+    });
+  }
+}

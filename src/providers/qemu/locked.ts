@@ -1,0 +1,24 @@
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { takeLock } from '../../host/lock.ts';
+
+const lookAgainMs = 5;
+
+/** Alone over all processes that share the folder; others wait, each with its own signal. */
+export async function alone<T>(lock: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const taken = await takeLock(lock);
+    if (taken.held) {
+      try {
+        return await work();
+      } finally {
+        await taken.release();
+      }
+    }
+    signal.throwIfAborted();
+    await pause(lookAgainMs);
+  }
+}
+
+/** A lock's file stays for ever, so machines share a few: who waits for another's waits for a moment only. */
+export const lockOf = (folder: string, id: string): string => join(folder, id.slice(0, 2));

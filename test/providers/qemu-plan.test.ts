@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { qemuArguments, type Launch } from '../../src/providers/qemu/arguments.ts';
+import { freePort } from '../../src/providers/qemu/machines.ts';
+import { checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
+
+const launch: Launch = {
+  name: 'slipway-0',
+  uuid: '00000000-0000-4000-8000-000000000000',
+  mac: '52:54:00:00:00:01',
+  folder: '/state/a,b',
+  hardware: { arch: 'x64', accelerator: 'tcg', cores: 2, memoryMb: 512, boot: {} },
+  port: 20_001,
+};
+const spec = { hostname: 'box', hostKey: '', authorizedKeys: [] };
+
+describe('QEMU’s arguments', () => {
+  it('lead one port of loopback to the guest, and keep commas of a path', () => {
+    const words = qemuArguments(launch);
+    expect(words).toContain('user,id=net,hostfwd=tcp:127.0.0.1:20001-:22');
+    expect(words).toContain('file,id=console,path=/state/a,,b/console,append=on');
+    expect(words.join(' ')).toContain('"dir":"/state/a,b/seed","label":"cidata"');
+  });
+
+  it('translate with the measured flags where no accelerator works, and use the host’s processor where one does', () => {
+    expect(qemuArguments(launch).join(' ')).toContain('-accel tcg,thread=multi,tb-size=128 -cpu max');
+    const kvm = { ...launch, hardware: { ...launch.hardware, accelerator: 'kvm' } } as const;
+    expect(qemuArguments(kvm).join(' ')).toContain('-accel kvm -cpu host');
+  });
+
+  it('boot a kernel where the image has no boot loader', () => {
+    const boot = { kernel: '/k', initrd: '/i', append: 'quiet' };
+    const words = qemuArguments({ ...launch, hardware: { ...launch.hardware, boot } }).join(' ');
+    expect(words).toContain('-kernel /k -append quiet -initrd /i');
+  });
+});
+
+describe('a variant of qemu', () => {
+  it('has an image, and defaults', () => {
+    expect(checkSpec('qemu', { ...spec, variant: { image: 'debian' } })).toEqual({
+      image: 'debian',
+      cores: 1,
+      memoryMb: 1_024,
+    });
+  });
+
+  it('that is wrong is refused with all mistakes', () => {
+    const variant = { cores: 0, disk: 3 };
+    expect(() => checkSpec('qemu', { ...spec, variant })).toThrow(/image: .*cores: .*disk/s);
+  });
+});
+
+describe('room', () => {
+  const host = { cores: 4, memoryMb: 8_000 };
+  it('is most of the host’s memory and each core twice, or what the settings say', () => {
+    expect(limitsOf({}, host)).toEqual({ cores: 8, memoryMb: 6_400, machines: Infinity });
+    expect(limitsOf({ cores: 3, machines: 2 }, host)).toEqual({ cores: 3, memoryMb: 6_400, machines: 2 });
+  });
+
+  it('ends with the memory, the cores or the number of machines, and says which', () => {
+    const limits = { cores: 4, memoryMb: 2_000, machines: 3 };
+    const one = { cores: 1, memoryMb: 900 };
+    expect(lacksRoom(one, [one], limits)).toBeUndefined();
+    expect(lacksRoom(one, [one, one], limits)).toBe('900 more MiB of memory do not fit: 1800 of 2000 are in use');
+    expect(lacksRoom({ cores: 4, memoryMb: 1 }, [one], limits)).toBe('4 more cores do not fit: 1 of 4 are in use');
+    expect(lacksRoom({ cores: 0, memoryMb: 0 }, [one, one, one], limits)).toBe('3 of 3 machines are there');
+  });
+
+  it('has a port for each machine, which goes past those that are taken', () => {
+    const first = freePort('00000001aaaaaaaa', () => false);
+    expect(freePort('00000001aaaaaaaa', (port) => port === first)).toBe(first + 1);
+    expect(freePort(`${(11_999).toString(16).padStart(8, '0')}aaaaaaaa`, (port) => port === 31_999)).toBe(20_000);
+    expect(() => freePort('00000001aaaaaaaa', () => true)).toThrow('are taken');
+  });
+});

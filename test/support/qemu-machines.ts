@@ -1,0 +1,221 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { connect } from '../../src/guest/connection.ts';
+import type { OpensshKeyPair } from '../../src/guest/openssh-key.ts';
+import type { Subject } from '../../src/providers/conformance/subject.ts';
+import { createQemuProvider } from '../../src/providers/qemu/client.ts';
+import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
+import type { CreateSpec, MachineView, OwnerTags, Provider, ProviderRef } from '../../src/providers/provider.ts';
+import { isRoot, newKeys, until, type Keys } from './local-machines.ts';
+import { sayProgress } from './say.ts';
+
+const run = promisify(execFile);
+const script = fileURLToPath(new URL('../../scripts/vm-image.sh', import.meta.url));
+const packages = { 'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils', mmdebstrap: 'mmdebstrap' };
+
+function lacking(...programs: readonly (keyof typeof packages)[]): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  const missing = programs.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
+  if (missing.length === 0) return undefined;
+  return `apt-get install ${missing.map((name) => packages[name]).join(' ')}`;
+}
+
+/** Says loudly why tests are skipped; where nothing may be skipped it throws. */
+function skipped(what: string, why: string | undefined): boolean {
+  if (why === undefined) return false;
+  const text = `SKIPPED: ${what}. ${why}`;
+  if (process.env['NO_TEST_SKIP'] === '1') throw new Error(text);
+  process.stderr.write(`${text}\n`);
+  return true;
+}
+
+/** For `describe.skipIf`: machines without a system need QEMU only. */
+export const withoutQemu = (): boolean => skipped('tests with QEMU', lacking('qemu-system-x86_64', 'qemu-img'));
+
+/** For `describe.skipIf`: of real VMs, whose image root builds. */
+export function withoutVms(): boolean {
+  // Whose run it is decides, as with the tier of `local`: nothing is missing.
+  if (!isRoot) return true;
+  return skipped('tests on real VMs', lacking('qemu-system-x86_64', 'qemu-img', 'mmdebstrap'));
+}
+
+/** A disk with a partition table and nothing else: there is nothing to boot. */
+export function blankDisk(folder: string): string {
+  const bytes = Buffer.alloc(1_048_576);
+  bytes.writeUInt16BE(0x55aa, 510);
+  const file = join(folder, 'blank.raw');
+  writeFileSync(file, bytes);
+  return file;
+}
+
+/** The image that the tests boot, built once for each version of the script. */
+export async function testImage(): Promise<ImageSettings> {
+  sayProgress()({ text: 'the image of the tests (built once, minutes)' });
+  const { stdout } = await run('bash', [script], { maxBuffer: 16_777_216 });
+  const folder = stdout.trim();
+  return {
+    file: join(folder, 'disk.raw'),
+    kernel: join(folder, 'kernel'),
+    initrd: join(folder, 'initrd'),
+    append: 'console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1',
+  };
+}
+
+export interface QemuBench {
+  readonly folder: string;
+  readonly provider: Provider;
+  readonly again: () => Provider;
+  readonly installation: string;
+  readonly keys: Keys;
+  readonly signal: (ms?: number) => AbortSignal;
+  readonly spec: (hostname: string, more?: Partial<CreateSpec>) => CreateSpec;
+  readonly tags: (key: string) => OwnerTags;
+  readonly make: (
+    key?: string,
+    more?: Partial<CreateSpec>,
+  ) => Promise<{ readonly key: string; readonly ref: ProviderRef }>;
+  readonly seen: (ref: ProviderRef, state: MachineView['state'], withinMs?: number) => Promise<MachineView>;
+  /** Runs it by SSH with the pinned key, as soon as the guest lets us in. */
+  readonly sh: (ref: ProviderRef, text: string, keys?: Keys) => Promise<string>;
+  readonly pidOf: (ref: ProviderRef) => number;
+  readonly destroyed: (ref: ProviderRef) => Promise<void>;
+  /** Processes, folders and whatever else there is of machines. */
+  readonly remains: () => Promise<readonly string[]>;
+  readonly subject: () => Subject;
+  readonly close: () => Promise<void>;
+}
+
+/** A guest that boots without an accelerator, on a busy computer. */
+const bootWithinMs = 240_000;
+
+/** The `qemu` provider in a folder of its own. */
+export function qemuBench(
+  settings: QemuSettings,
+  variant: Readonly<Record<string, unknown>>,
+  parent = tmpdir(),
+): QemuBench {
+  const root = mkdtempSync(join(parent, 'slipway-qemu-'));
+  const folder = join(root, 'qemu');
+  const installation = randomBytes(8).toString('hex');
+  const keys = newKeys();
+  const clients: Provider[] = [];
+  const again = (): Provider => {
+    const client = createQemuProvider({ name: 'qemu', folder, installation, settings });
+    clients.push(client);
+    return client;
+  };
+  const provider = again();
+  const machines = join(folder, 'm');
+  const bench: QemuBench = {
+    folder,
+    provider,
+    again,
+    installation,
+    keys,
+    signal: (ms = bootWithinMs) => AbortSignal.timeout(ms),
+    spec: (hostname, more = {}) => ({
+      hostname,
+      variant,
+      hostKey: keys.hostKey.privateKey,
+      authorizedKeys: [keys.clientKey.publicKey],
+      ...more,
+    }),
+    tags: (key) => ({
+      'slipway-installation': installation,
+      'slipway-machine': `${key}.1`,
+      'slipway-lease': key,
+      'slipway-key': key,
+    }),
+    async make(key = `vm-${randomBytes(4).toString('hex')}`, more = {}) {
+      const ref = await provider.create(key, bench.spec(key, more), bench.tags(key), bench.signal());
+      return { key, ref };
+    },
+    async seen(ref, state, withinMs = bootWithinMs) {
+      let last = '';
+      return until(
+        async () => {
+          const view = await provider.get(ref, bench.signal());
+          last = JSON.stringify(view);
+          return view.state === state ? view : undefined;
+        },
+        () => `a machine is ${last}, not ${state}`,
+        withinMs,
+      );
+    },
+    async sh(ref, text, use = keys) {
+      const { access } = await bench.seen(ref, 'running');
+      if (!access) throw new Error('a running machine without a way in');
+      return answerOf(access, use.hostKey, use.clientKey, text);
+    },
+    pidOf: (ref) => Number(readFileSync(join(machines, ref['machine'] ?? '', 'pid'), 'utf8')),
+    async destroyed(ref) {
+      await provider.destroy(ref, bench.signal());
+      await bench.seen(ref, 'absent');
+    },
+    async remains() {
+      const folders = existsSync(machines) ? readdirSync(machines) : [];
+      return [...folders, ...processesIn(folder)];
+    },
+    subject: () => ({ provider, again, installation, spec: bench.spec, remains: bench.remains, withinMs: 30_000 }),
+    async close() {
+      for (const { ref } of await provider.list(installation, bench.signal())) await bench.destroyed(ref);
+      for (const client of clients) await client.close();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+  return bench;
+}
+
+async function answerOf(
+  access: NonNullable<MachineView['access']>,
+  hostKey: OpensshKeyPair,
+  clientKey: OpensshKeyPair,
+  text: string,
+): Promise<string> {
+  const at = { ...access, id: 'vm', name: 'vm', hostKey: hostKey.publicKey };
+  // slirp takes connections before the guest lives: each try has its own patience, which grows.
+  let patienceMs = 600;
+  const connection = await until(
+    async () => {
+      patienceMs = Math.min(patienceMs * 1.5, 15_000);
+      return connect(at, clientKey.privateKey, 5_000, AbortSignal.timeout(Math.round(patienceMs))).catch(
+        (error: unknown) => {
+          if (error instanceof Error && error.message.includes('host key')) throw error;
+          return undefined;
+        },
+      );
+    },
+    () => 'no login',
+    bootWithinMs,
+  );
+  try {
+    const { stdin, stdout, stderr, done } = await connection.exec('sh');
+    stdin.end(text);
+    let said = '';
+    stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await done;
+    return said;
+  } finally {
+    connection.close();
+  }
+}
+
+/** Of QEMUs that have something in this folder open by name. */
+export function processesIn(folder: string): readonly string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+        return text.includes(folder) ? [`${pid} ${text.slice(0, 80)}`] : [];
+      } catch {
+        return [];
+      }
+    });
+}
