@@ -11,6 +11,9 @@ import type { Hold, MachineInput } from '../../src/domain/machine.ts';
 import type { LeaseBench } from '../support/lease-bench.ts';
 import { until } from '../support/until.ts';
 
+/** Each look is a query, and dozens of tests look at once: more often, and they keep the server from its work. */
+const lookEveryMs = 150;
+
 export const name = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;
 
 /** Machines of pools, without the pools. @param bench known when the first of them starts */
@@ -39,9 +42,23 @@ export function poolMachines(bench: () => LeaseBench) {
       args: [input],
     });
     const status = (): Promise<MachineStatus> => handle.query<MachineStatus>('status');
-    const inPhase = (phase: MachineStatus['phase']) =>
-      until(`${machineId} is ${phase}`, async () => (await status()).phase === phase);
-    return { world, handle, status, inPhase };
+    /** When it does not come, how the machine stands and what came last to it. */
+    const shows = async (what: string, is: (status: MachineStatus) => boolean): Promise<void> => {
+      try {
+        await until(what, async () => is(await status()), 60_000, lookEveryMs);
+      } catch (error) {
+        const { events } = await handle.fetchHistory();
+        const last = (events ?? []).slice(-12).map((event) => {
+          const kind = Object.keys(event).find((key) => key.endsWith('EventAttributes'));
+          return `${kind?.replace('EventAttributes', '')} at ${String(event.eventTime?.seconds)}`;
+        });
+        throw new Error(`${machineId}: ${JSON.stringify(await status())}; its last events: ${last.join(', ')}`, {
+          cause: error,
+        });
+      }
+    };
+    const inPhase = (phase: MachineStatus['phase']) => shows(`is ${phase}`, (now) => now.phase === phase);
+    return { world, handle, status, inPhase, shows };
   }
 
   /** One that goes on waiting for its own machine, and hears what others tell it. */

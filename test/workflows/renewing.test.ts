@@ -107,9 +107,9 @@ describe.concurrent('a machine of a pool whose lease is over', () => {
       ['destroy', false],
       ['reload', true],
     ] as const) {
-      const { world, handle, status, release, goneWith } = await leased(reclaim);
+      const { world, handle, shows, release, goneWith } = await leased(reclaim);
       if (retire) await handle.signal('retire', { why: 'its bundle has changed' });
-      await until('it knows', async () => !retire || (await status()).pool?.retiring !== undefined);
+      await shows('it knows', ({ pool }) => !retire || pool?.retiring !== undefined);
       await release();
       await goneWith({ cause: 'released' });
       expect(world.count('inspectMachine')).toBe(0);
