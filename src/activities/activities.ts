@@ -1,4 +1,5 @@
 import type { Plan } from '../domain/bundle.ts';
+import type { Evidence } from '../domain/evidence.ts';
 import type { Reason } from '../domain/failure.ts';
 import type { Access, LeaseRequest, LeaseState, StepFailure } from '../domain/lease.ts';
 import type { Located, Reached } from '../domain/machine-life.ts';
@@ -129,6 +130,15 @@ export interface Activities {
   awaitGate(input: GuestRef & Held & { readonly digest: string }): Promise<void>;
   /** Ends with news. @param input.off it was switched off: that it is down, and silent, is none */
   watchMachine(input: GuestRef & { readonly holder: string; readonly off?: boolean }): Promise<WatchNews>;
+  /**
+   * What a failed machine has to say, into the output store: within seconds, or not at all.
+   * @param input.lastStep the last step that may have written something, from 0
+   */
+  gatherEvidence(input: {
+    readonly machine: MachineRef;
+    readonly access?: Access;
+    readonly lastStep: number;
+  }): Promise<{ readonly evidence: readonly Evidence[] }>;
   powerMachine(input: { readonly machine: MachineRef; readonly action: PowerAction }): Promise<void>;
   watchChildren(input: { readonly workflowIds: readonly string[] }): Promise<readonly ClosedChild[]>;
   /** How a machine stands after its lease. @param input.bootId the boot that was proven */

@@ -2,6 +2,7 @@ import type { Activities } from './activities.ts';
 import { beating } from './beat.ts';
 import { claimActivities } from './claims.ts';
 import type { Deps } from './deps.ts';
+import { evidenceActivities } from './evidence.ts';
 import { toTemporal } from './failure.ts';
 import { machineActivities } from './machines.ts';
 import { notifyActivities } from './notify.ts';
@@ -27,6 +28,7 @@ export function createActivities(deps: Deps): Activities {
     },
     forgetSecrets: ({ leaseId }) => beating(() => deps.secrets.forget(leaseId)),
     ...claimActivities(deps),
+    ...evidenceActivities(deps),
     ...machineActivities(deps),
     ...notifyActivities(deps),
     ...powerActivities(deps),

@@ -136,12 +136,14 @@ function attemptNow(status: LeaseStatus, attempt: Attempt, machine: MachineStatu
   // Of a pool's machine, what it went through since this lease has it.
   const since = machine.pool === undefined ? '' : (attempt.phases[0]?.at ?? machine.since);
   const phases = machine.phases.filter(({ at }) => at >= since);
+  const evidence = attempt.evidence ?? machine.evidence;
   const { waiting: _told, ...rest } = attempt;
   return {
     ...rest,
     phase: machine.phase,
     phases,
     ...(reason ? { reason } : {}),
+    ...(evidence ? { evidence } : {}),
     ...(machine.waiting ? { waiting: machine.waiting } : {}),
   };
 }

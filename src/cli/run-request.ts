@@ -10,7 +10,7 @@ import type { TaskSpec } from '../domain/task.ts';
 import { isFolder, packed } from './archive.ts';
 import type { Cli } from './context.ts';
 import { spokenBytes } from './output/units.ts';
-import type { FileFlag, NamedValue } from './parse.ts';
+import type { CollectFlag, FileFlag, NamedValue } from './parse.ts';
 
 /** What a command is run with: the flags that `run` and `task run` have in common. */
 export interface CommandFlags {
@@ -35,6 +35,7 @@ export interface LeaseFlags {
   readonly keep?: number;
   readonly priority?: number;
   readonly key?: readonly string[];
+  readonly collect?: readonly CollectFlag[];
   readonly notify?: string;
   readonly notifySecret?: string;
   readonly meta?: readonly (readonly [string, string])[];
@@ -173,6 +174,7 @@ export async function leaseRequestOf(
     ...(flags.acquire === undefined ? {} : { acquireWithinMs: flags.acquire }),
     ...(flags.keep === undefined ? {} : { holdOnFailureMs: flags.keep }),
     ...(flags.key === undefined ? {} : { authorizedKeys: flags.key }),
+    ...(flags.collect === undefined ? {} : { collect: [...new Set(flags.collect.map(({ remote }) => remote))] }),
     ...notify,
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(isEmpty(metadata) ? {} : { metadata }),

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { BundleDetail, BundleReport, BundleView } from '../contract/bundle-views.ts';
 import type { LeaseListing, LeaseView, MachineListing, MachineView, ProviderView } from '../contract/http.ts';
+import type { Evidence } from '../domain/evidence.ts';
 import { DomainError } from '../domain/failure.ts';
 import { hasReached } from '../contract/wait.ts';
 import type { WaitKind } from '../contract/wait.ts';
@@ -13,7 +14,7 @@ import type { PoolStatus } from '../domain/pool-status.ts';
 import type { poolSetBody } from '../contract/pool.ts';
 import type { PoolListing } from '../contract/pool-views.ts';
 import type { SweepReport } from '../domain/sweep.ts';
-import type { Stream, TaskSpec } from '../domain/task.ts';
+import { streams, type Stream, type TaskSpec } from '../domain/task.ts';
 import type { FileOrder, FileResult, FileStatus, KeyGrant, PutOrder } from '../domain/transfer.ts';
 import { download } from './download.ts';
 import type { FindEndpoint } from './endpoint.ts';
@@ -76,6 +77,8 @@ export interface SlipwayClient {
     console(machineId: string, maxBytes?: number): Promise<string>;
     /** Gives up a stuck machine that its provider may have for ever. @throws DomainError InvalidRequest when it is not stuck */
     forget(machineId: string, reason: string): Promise<MachineStatus>;
+    /** The last 4 KiB of what a machine that failed had to say, as an attempt names it. */
+    evidenceTail(machineId: string, evidence: Evidence): Promise<string>;
     /** The last 4 KiB of what a step of its customizing wrote; steps count from 0. */
     stepTail(machineId: string, step: number, stream: Stream, generation?: number): Promise<string>;
   };
@@ -156,6 +159,17 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
     }
   };
 
+  const tail = async (machineId: string, rest: string, generation: number): Promise<string> => {
+    const path = `/v1/machines/${encodeURIComponent(machineId)}/${rest}?generation=${generation}`;
+    try {
+      return await (await transport.ask(path, { headers: { range: 'bytes=-4096' } })).text();
+    } catch (error) {
+      // Nothing was written, or too little for a range.
+      if (error instanceof DomainError && [404, 416].includes(Number(error.details?.['status']))) return '';
+      throw error;
+    }
+  };
+
   return {
     leases: {
       open: (request) => json(lease(request.leaseId), { method: 'PUT', body: request }),
@@ -210,16 +224,12 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
         (await transport.ask(`/v1/machines/${encodeURIComponent(machineId)}/console`, { query: { bytes } })).text(),
       forget: (machineId, reason) =>
         json(`/v1/machines/${encodeURIComponent(machineId)}/forget`, { method: 'POST', body: { reason } }),
-      stepTail: async (machineId, step, stream, generation = 1) => {
-        const path = `/v1/machines/${encodeURIComponent(machineId)}/steps/${step}/${stream}?generation=${generation}`;
-        try {
-          return await (await transport.ask(path, { headers: { range: 'bytes=-4096' } })).text();
-        } catch (error) {
-          // Nothing was written, or too little for a range.
-          if (error instanceof DomainError && [404, 416].includes(Number(error.details?.['status']))) return '';
-          throw error;
-        }
+      evidenceTail: async (machineId, { what, step = 0, generation }) => {
+        if (what !== 'step') return tail(machineId, `evidence/${what}`, generation);
+        const both = await Promise.all(streams.map((stream) => tail(machineId, `steps/${step}/${stream}`, generation)));
+        return both.join('');
       },
+      stepTail: (machineId, step, stream, generation = 1) => tail(machineId, `steps/${step}/${stream}`, generation),
     },
     quotas: {
       list: () => json('/v1/quotas'),

@@ -20,6 +20,7 @@ import {
   answer,
   command,
   count,
+  evidence,
   instant,
   phaseTime,
   quotaWait,
@@ -37,6 +38,7 @@ export const attempt = answer<Attempt>({
   phase: z.enum(machineStates),
   reason: reason.exactOptional(),
   failedStep: stepFailure.exactOptional(),
+  evidence: z.array(evidence).exactOptional(),
   phases: z.array(phaseTime),
   waiting: quotaWait.exactOptional(),
 });
@@ -153,6 +155,7 @@ export const machineStatus = answer<MachineStatus>({
   reason: reason.exactOptional(),
   forgotten: z.string().exactOptional(),
   takenOut: z.string().exactOptional(),
+  evidence: z.array(evidence).exactOptional(),
   power: z
     .looseObject({
       action: z.enum(powerActions),

@@ -173,6 +173,10 @@ export const consoleDefaultBytes = 16_384;
 const consoleMaxBytes = 1_048_576;
 export const consoleQuery = z.strictObject({ bytes: wholeNumber.pipe(z.int().min(1).max(consoleMaxBytes)).optional() });
 export const stepQuery = z.strictObject({ generation: wholeNumber.pipe(z.int().min(1)).optional() });
+export const evidenceParams = z.strictObject({
+  id: z.string().min(1).max(200),
+  what: z.enum(['console', 'cloudInit']),
+});
 export const stepParams = z.strictObject({ id: z.string().min(1).max(200), step: wholeNumber });
 export const blobParams = z.strictObject({ sha256: sha256Hex });
 export const secretParams = z.strictObject({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { evidenceKinds, type Evidence } from '../domain/evidence.ts';
 import { failureTable } from '../domain/failure.ts';
 import type { FailureType, Reason } from '../domain/failure.ts';
 import { machineStates } from '../domain/lease.ts';
@@ -47,6 +48,12 @@ export const stepFailure = answer<StepFailure>({
   generation: z.int().exactOptional(),
   output: z.string().exactOptional(),
 });
+export const evidence = answer<Evidence>({
+  what: z.enum(evidenceKinds),
+  generation: z.int(),
+  bytes: count,
+  step: z.int().exactOptional(),
+});
 const streamResult = answer<StreamResult>({
   bytes: count,
   keptBytes: count,
@@ -88,6 +95,7 @@ export const machineReport = answer<MachineReport>({
   accepted: z.boolean().exactOptional(),
   reason: reason.exactOptional(),
   failedStep: stepFailure.exactOptional(),
+  evidence: z.array(evidence).exactOptional(),
   access: access.exactOptional(),
   phases: z.array(phaseTime),
   leaseUntilMs: z.number().exactOptional(),

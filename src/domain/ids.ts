@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { EvidenceKind } from './evidence.ts';
 import type { NotifyEvent } from './notify.ts';
 
 /** Lease and task ids, as callers choose them. */
@@ -48,6 +49,10 @@ export const incarnationKey = (machineId: string, generation: number): string =>
 /** The id under which the output of step `n` (from 0) of customizing a machine is stored. */
 export const stepKey = (machineId: string, generation: number, n: number): string =>
   `${incarnationKey(machineId, generation)}/step/${n}`;
+
+/** The id under which lies what a failed machine had to say. */
+export const evidenceKey = (machineId: string, generation: number, what: EvidenceKind): string =>
+  `${incarnationKey(machineId, generation)}/evidence/${what}`;
 
 /** The id under which the output of command `n` (from 0) of resetting a machine is stored. */
 export const resetKey = (machineId: string, generation: number, n: number): string =>

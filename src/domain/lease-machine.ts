@@ -77,6 +77,7 @@ function attemptTold(before: Attempt, report: MachineReport): Attempt {
     phases: report.phases,
     ...(report.reason ? { reason: report.reason } : {}),
     ...(report.failedStep ? { failedStep: report.failedStep } : {}),
+    ...(report.evidence ? { evidence: report.evidence } : {}),
     ...(report.waiting ? { waiting: report.waiting } : {}),
   };
 }

@@ -1,3 +1,4 @@
+import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import type { LeaseNotify, NotifyTarget } from './notify.ts';
 import type { PowerAction } from './power.ts';
@@ -122,6 +123,8 @@ export interface Attempt {
   readonly phase: MachinePhase;
   readonly reason?: Reason;
   readonly failedStep?: StepFailure;
+  /** What its machine had to say when it failed: `GET /v1/machines/{id}/evidence/{what}`, a step's where its output is. */
+  readonly evidence?: readonly Evidence[];
   readonly phases: readonly PhaseTime[];
   /** While it waits for quota, as far as it was told. */
   readonly waiting?: QuotaWait;
@@ -233,6 +236,8 @@ export interface MachineStatus {
   readonly forgotten?: string;
   /** Of a standing machine: why its provider keeps it from everybody. It is not clean, and stays until somebody puts it back. */
   readonly takenOut?: string;
+  /** What it had to say when it failed. */
+  readonly evidence?: readonly Evidence[];
   /** What somebody asked of its power last. `underWay`: its provider has not said that it is done. */
   readonly power?: {
     readonly action: PowerAction;

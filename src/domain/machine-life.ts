@@ -1,3 +1,4 @@
+import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import type { Access, MachinePhase, QuotaWait, StepFailure } from './lease.ts';
 import {
@@ -60,6 +61,7 @@ export type MachineEvent =
   | { readonly type: 'cancelled' }
   | RenewalEvent
   | PowerEvent
+  | { readonly type: 'witnessed'; readonly evidence: readonly Evidence[] }
   | { readonly type: 'retire'; readonly why: string }
   | { readonly type: 'expired' }
   /** `takenOut`: it stands where it was, and why nobody gets it again. */
@@ -207,6 +209,8 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
     }
     case 'forget':
       return life.phase === 'stuck' ? to('forgotten', { forgotten: event.reason }) : life;
+    case 'witnessed':
+      return { ...life, evidence: event.evidence };
     case 'powering':
     case 'powered':
     case 'powerFailed':

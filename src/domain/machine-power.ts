@@ -52,7 +52,7 @@ export function powered(input: MachineInput, life: MachineLife, event: PowerEven
 
 /** What a pool's machine did when its power went is not known for sure. */
 function tainted({ pool }: MachineInput, life: MachineLife, { action, by }: PowerOrder): MachineLife {
-  if (!pool || action === 'on' || life.taint !== undefined) return life;
+  if (!pool || !life.lease || action === 'on' || life.taint !== undefined) return life;
   const who = by === undefined ? '' : ` by ${by}`;
   return { ...life, taint: action === 'off' ? `it was switched off${who}` : `it was reset${who}` };
 }

@@ -66,6 +66,8 @@ export function renewal(input: MachineInput, life: MachineLife, event: RenewalEv
     return decision.do === 'destroy' ? leave(known, nowMs, { cause: 'tainted' }) : known;
   }
   if (!life.decision) return life;
+  // Switched in the middle of it.
+  if (life.taint !== undefined) return leave(life, nowMs, { cause: 'tainted' });
   const { left } = event;
   if (left.length > 0) {
     const more = left.length > shownLeft ? ` and ${left.length - shownLeft} more` : '';

@@ -1,3 +1,4 @@
+import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import type { Access, MachinePhase, PhaseTime, QuotaWait, StepFailure } from './lease.ts';
 import type { MachineCause, MachineInput, MachineLife } from './machine.ts';
@@ -12,6 +13,7 @@ export interface MachineReport {
   readonly accepted?: boolean;
   readonly reason?: Reason;
   readonly failedStep?: StepFailure;
+  readonly evidence?: readonly Evidence[];
   readonly access?: Access;
   readonly phases: readonly PhaseTime[];
   readonly leaseUntilMs?: number;
@@ -97,6 +99,7 @@ export function reportOf(input: MachineInput, life: MachineLife, holder: Holder)
     ...(life.cause === 'released' ? { accepted: true } : {}),
     ...(life.reason ? { reason: life.reason } : {}),
     ...(life.failedStep ? { failedStep: life.failedStep } : {}),
+    ...(life.evidence?.length ? { evidence: life.evidence } : {}),
     ...(life.access ? { access: life.access } : {}),
     // What it went through before it was this lease's is no news to that.
     phases: timeline(life).filter(({ at }) => heldMs === undefined || Date.parse(at) >= heldMs),

@@ -1,4 +1,5 @@
 import type { Plan, VariantQuota } from './bundle.ts';
+import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import {
   isOver,
@@ -119,6 +120,8 @@ export interface MachineLife {
   readonly forgotten?: string;
   /** Why its provider keeps it, a standing machine, from everybody. */
   readonly takenOut?: string;
+  /** Why it failed, as it was asked then; empty: it had nothing to say. */
+  readonly evidence?: readonly Evidence[];
   /** What was asked of its power last, and done. */
   readonly power?: PowerOrder;
   /** What is being asked of its provider now. */

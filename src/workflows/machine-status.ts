@@ -26,6 +26,7 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     ...(life.reason ? { reason: life.reason } : {}),
     ...(life.forgotten === undefined ? {} : { forgotten: life.forgotten }),
     ...(life.takenOut === undefined ? {} : { takenOut: life.takenOut }),
+    ...(life.evidence?.length ? { evidence: life.evidence } : {}),
     ...powerOf(life),
     ...(life.phase === 'customizing' ? { step } : {}),
     ...(life.waiting ? { waiting: life.waiting } : {}),

@@ -5,6 +5,7 @@ import type { MachineEvent } from '../domain/machine-life.ts';
 import { isOff } from '../domain/machine-power.ts';
 import { quotaOf, stepsOf, type MachineInput, type MachineLife } from '../domain/machine.ts';
 import { phaseDeadlineMs } from '../domain/machine-times.ts';
+import { afterEvidence } from './evidence.ts';
 import { isTimeout, reasonOf } from './failures.ts';
 import { openMachine, type OpenMachine } from './machine-life.ts';
 import { gateEvent } from './gate.ts';
@@ -38,9 +39,9 @@ export async function machine(raw: MachineInput): Promise<MachineEnd> {
     readying: () => passGate(own),
     warm: () => lookAfter(own),
     ready: () => lookAfter(own),
-    held: () => lookAfter(own),
+    held: () => afterEvidence(own, () => lookAfter(own)),
     renewing: () => failing(own, 'renewed', () => renew(own)),
-    reclaiming: () => reclaim(own, { withinMs: input.tuning.reclaimWithinMs }),
+    reclaiming: () => afterEvidence(own, () => reclaim(own, { withinMs: input.tuning.reclaimWithinMs })),
     stuck: () => reclaim(own, { everyMs: input.tuning.stuckRetryMs }),
     forgotten: () => Promise.resolve({ type: 'interrupted' }),
     gone: () => Promise.resolve({ type: 'interrupted' }),

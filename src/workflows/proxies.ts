@@ -1,6 +1,7 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import { longTaskQueue } from '../contract/messages.ts';
+import { evidenceWithinMs } from '../domain/evidence.ts';
 import { powerWithinMs } from '../domain/power.ts';
 import { notifyPause, notifyTryMs, notifyWithinMs } from '../domain/notify.ts';
 
@@ -89,6 +90,17 @@ export const watch = proxyActivities<Pick<Activities, 'watchMachine' | 'watchChi
 
 /** After a watch that failed for good: it only looks, and is taken up again. */
 export const watchAgainMs = 300_000;
+
+/** A machine that must go is not kept for its last words. */
+export const witness = proxyActivities<Pick<Activities, 'gatherEvidence'>>({
+  taskQueue: longTaskQueue,
+  scheduleToCloseTimeout: 2 * evidenceWithinMs,
+  startToCloseTimeout: 2 * evidenceWithinMs,
+  heartbeatTimeout,
+  cancellationType: waiting,
+  retry: { initialInterval: 250, backoffCoefficient: 2, maximumAttempts: 2 },
+  summary: 'what it has to say before it goes',
+});
 
 /** Pays a debt; `withinMs` undefined: for ever, at a fixed interval, without history. */
 export const payer = (summary: string, how: { withinMs: number } | { everyMs: number }) =>

@@ -32,6 +32,22 @@ const exits = (code: number, id = freshId()): readonly string[] => {
   return ['run', '--bundle', 'hello', '--id', id];
 };
 
+describe('lease create --collect', () => {
+  it('keeps what the machine has when the lease ends, for who fetches it then', async () => {
+    const cwd = await freshFolder();
+    const id = freshId();
+    const create = ['lease', 'create', '--bundle', 'hello', '--id', id, '--collect'];
+    expect(await cli.run([...create, '~/report.xml:here.xml'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('nobody waits here to place it') as string,
+    });
+    expect((await cli.run([...create, '~/report.xml'])).code).toBe(0);
+    expect((await cli.run(['lease', 'release', id, '--wait'])).code).toBe(0);
+    expect((await cli.run(['file', 'get', id, '~/report.xml'], { cwd })).code).toBe(0);
+    expect(await readFile(join(cwd, 'report.xml'), 'utf8')).toBe('<ok/>');
+  });
+});
+
 describe('run --collect', () => {
   it('puts what the job made in its place, with its mode, also when the job failed', async () => {
     const cwd = await freshFolder();

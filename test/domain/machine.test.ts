@@ -98,6 +98,7 @@ const events: readonly MachineEvent[] = [
   { type: 'paid', key: 'cloud' },
   { type: 'stuck', reason },
   { type: 'forget', reason: 'the account was closed' },
+  { type: 'witnessed', evidence: [{ what: 'console', generation: 1, bytes: 3 }] },
   { type: 'powering', order: { action: 'off', atMs: 5, by: 'ana' } },
   { type: 'powered' },
   { type: 'powerFailed', refused: false },
@@ -210,7 +211,10 @@ function hold(of: MachineInput, before: MachineLife, event: MachineEvent, after:
     expect([of.plan.reclaim, after.lease?.leaseId]).toEqual([expect.stringMatching(/^re/), 'a']);
   if (before.phase === 'renewing') expect(isNext || after.phase === 'renewing' || isLeaving(after.phase)).toBe(true);
   if (before.taint !== undefined) expect(after.taint).toBe(before.taint);
-  if (after.taint !== undefined) expect(isLeaving(after.phase)).toBe(true);
+  // Who has it keeps it when its power tainted it; nobody else comes.
+  if (after.taint !== undefined) expect(isLeaving(after.phase) || after.lease !== undefined).toBe(true);
+  if (after.taint !== undefined && before.taint === undefined && !isLeaving(after.phase))
+    expect(event.type).toMatch(/^power/);
 
   if (of.pool && after.phase === 'ready') expect(after.lease).toBeDefined();
 }

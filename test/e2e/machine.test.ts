@@ -8,9 +8,23 @@ import { until } from '../support/until.ts';
 // All processes of a stack start here, on a machine that may be busy.
 vi.setConfig({ testTimeout: 150_000, hookTimeout: 120_000 });
 
+/** Its guest looks as if it had cloud-init. */
+const broken = `files:
+  - path: /usr/local/bin/cloud-init
+    mode: '0755'
+    text: |
+      #!/bin/sh
+      echo "status: error ($*)"
+  - {path: /var/log/cloud-init-output.log, text: "\\u001b[31mmodule failed\\n"}
+commands:
+  - {shell: 'echo all is well'}
+  - {shell: 'echo no such package >&2; exit 100'}
+`;
+
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await startTestStack({ bundles: { bare: 'variants: [{provider: local}]\n' } });
+  const bare = 'variants: [{provider: local}]\n';
+  stack = await startTestStack({ bundles: { bare, broken: bare + broken } });
 });
 afterAll(() => stack.stop());
 
@@ -74,5 +88,58 @@ describe('a leased machine', () => {
     expect(err).toContain('on, off, reset');
     await stack.post(`/v1/leases/${lease}/release`);
     await stack.wait(lease, 'gone');
+  });
+});
+
+const rooted = process.env['SLIPWAY_TEST_TIER'] !== 'plain' ? describe : describe.skip;
+rooted('a machine that fails', () => {
+  const why = async (lease: string) => {
+    const { code, out, err } = await slipway('lease', 'show', lease, '--why');
+    expect(code).toBe(0);
+    return { out, err };
+  };
+
+  it('is asked why before it goes, and what it said is kept with its lease', async () => {
+    const lease = freshId('why');
+    await stack.create({ leaseId: lease, bundle: 'broken', attempts: 1 });
+    const { attempts } = await stack.wait(lease, 'gone');
+    expect(attempts).toMatchObject([
+      {
+        phase: 'gone',
+        failedStep: { exitCode: 100 },
+        evidence: [{ what: 'console' }, { what: 'cloudInit' }, { what: 'step' }],
+      },
+    ]);
+    const { err } = await why(lease);
+    expect(err).toContain('its last lines:\n      no such package\n');
+    expect(err).toContain('cloud-init:\n      status: error (status --long)\n      \n      module failed\n');
+    expect(err).toMatch(/its console:\n {6}\S+Z boots\n/);
+    const json = JSON.parse((await slipway('lease', 'show', lease, '--why', '--json')).out) as { why: unknown };
+    expect(json.why).toMatchObject([
+      { machineId: `${lease}.1`, evidence: { what: 'console' } },
+      { evidence: { what: 'cloudInit' }, text: 'status: error (status --long)\n\n\u001b[31mmodule failed\n' },
+    ]);
+  });
+
+  it('and is kept for a look says why at once, lets its lease in, and goes when its time is over', async () => {
+    const lease = freshId('keep');
+    const created = await slipway(
+      'lease',
+      'create',
+      '--bundle',
+      'broken',
+      '--id',
+      lease,
+      '--attempts',
+      '1',
+      '--keep',
+      '20s',
+    );
+    expect(created.code).toBe(6);
+    expect(created.err).toContain(`slipway lease show ${lease} --why · slipway lease release ${lease}`);
+    expect((await stack.get(lease)).state).toBe('held');
+    await until('it was asked', async () => (await why(lease)).err.includes('module failed'));
+    expect((await slipway('lease', 'ssh', lease, '--', 'cloud-init', 'again')).out).toBe('status: error (again)\n');
+    expect(await stack.wait(lease, 'gone')).toMatchObject({ state: 'failed', attempts: [{ phase: 'gone' }] });
   });
 });

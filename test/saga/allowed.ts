@@ -89,6 +89,8 @@ const raced = ({ activity, side }: Cell): readonly string[] =>
   activity === 'watchMachine' && side === 'after' ? ['terminated; machine gone (leaseClosed)'] : [];
 
 function leaseOfMachine(cell: Cell): string {
+  // It had failed before.
+  if (cell.activity === 'gatherEvidence') return 'released, another machine';
   if (isRefused(cell)) return onTheWay.has(cell.activity) ? 'released, another machine' : 'released';
   return cell.activity === 'watchMachine' && cell.side === 'after' ? 'failed (GuestLost)' : 'released';
 }
@@ -96,7 +98,8 @@ function leaseOfMachine(cell: Cell): string {
 function toldMachine({ activity, what }: Cell): readonly string[] {
   const lost = 'failed (GuestLost)';
   const words: Words<ActivityName> = { watchMachine: lost, powerMachine: lost };
-  const lease = onTheWay.has(activity) ? 'released, another machine' : (words[activity] ?? 'released');
+  const failed = onTheWay.has(activity) || activity === 'gatherEvidence';
+  const lease = failed ? 'released, another machine' : (words[activity] ?? 'released');
   // What was under way then may still have had its effect, or not.
   if (what === 'terminated') return [`terminated, swept; lease ${lease}`, `terminated; lease ${lease}`];
   // Nobody waits for it: its lease may be given back in that moment.

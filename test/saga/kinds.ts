@@ -25,6 +25,7 @@ export const limited: ReadonlySet<ActivityName> = new Set([
   'reloadMachine',
   'resetGuest',
   'destroyMachine',
+  'gatherEvidence',
   'killTask',
   'letKeyIn',
   'takeKeyOut',

@@ -227,6 +227,7 @@ export const ways: Readonly<Record<LifeName, Ways>> = {
     ...waysToReady,
     watchMachine: watched,
     powerMachine: { until: mayBeGivenBack, drive: resetsIt },
+    gatherEvidence: replaced,
     destroyMachine: { until: mayBeGivenBack, drive: release },
   },
   task: {

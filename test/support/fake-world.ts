@@ -452,6 +452,10 @@ export class FakeWorld {
             return closed.length > 0 ? closed : undefined;
           }),
         ),
+      gatherEvidence: ({ machine }) =>
+        this.act('gatherEvidence', () => ({
+          evidence: [{ what: 'console' as const, generation: machine.generation, bytes: 7 }],
+        })),
       powerMachine: ({ machine, action }) =>
         this.act('powerMachine', () => {
           if (this.machines.get(machine.key)?.state !== 'made')

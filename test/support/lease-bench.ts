@@ -86,6 +86,7 @@ export function createFakes(client: Client, tuning: Tuning = defaultTuning) {
     resetGuest: (input) => fakeOf(worldOf(input.machine.machineId)).resetGuest(input),
     watchMachine: (input) => fakeOf(worldOf(input.machine.machineId)).watchMachine(input),
     watchChildren: (input) => fakeOf(worldOfChild(input.workflowIds[0] ?? '')).watchChildren(input),
+    gatherEvidence: (input) => fakeOf(worldOf(input.machine.machineId)).gatherEvidence(input),
     powerMachine: (input) => fakeOf(worldOf(input.machine.machineId)).powerMachine(input),
     destroyMachine: (input) => fakeOf(worldOf(input.machine.machineId)).destroyMachine(input),
     followTask: (input) => fakeOf(input.leaseId).followTask(input),

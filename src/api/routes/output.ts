@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { framesType } from '../../contract/frames.ts';
-import { followQuery, stepParams, stepQuery, taskParams } from '../../contract/http.ts';
+import { evidenceParams, followQuery, stepParams, stepQuery, taskParams } from '../../contract/http.ts';
 import { DomainError } from '../../domain/failure.ts';
-import { stepKey, taskKey } from '../../domain/ids.ts';
+import { evidenceKey, stepKey, taskKey } from '../../domain/ids.ts';
 import { streams } from '../../domain/task.ts';
 import type { Stream } from '../../domain/task.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -53,6 +53,24 @@ export const outputRoutes: Routes = (api, deps, waits) => {
       },
     );
   }
+  api.get(
+    '/v1/machines/:id/evidence/:what',
+    {
+      schema: {
+        summary: 'What a machine that failed had to say; answers a Range',
+        params: evidenceParams,
+        querystring: stepQuery,
+        produces: ['application/octet-stream'],
+      },
+    },
+    async (request, reply) => {
+      const { id, what } = request.params;
+      const missing = async (): Promise<never> => {
+        throw new DomainError('NotFound', `Nothing is kept of ${what} of machine ${id}.`);
+      };
+      return sendOutput(deps, evidenceKey(id, request.query.generation ?? 1, what), 'stdout', request, reply, missing);
+    },
+  );
   api.get(
     '/v1/leases/:id/tasks/:task/follow',
     {

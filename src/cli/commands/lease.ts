@@ -11,12 +11,13 @@ import { addLeaseSsh } from './lease-ssh.ts';
 import { leaseOptions } from '../options.ts';
 import { leaseStory, leaseTable } from '../output/lease.ts';
 import { clock } from '../output/units.ts';
-import { count, duration, each, instant } from '../parse.ts';
+import { collectFlag, count, duration, each, instant } from '../parse.ts';
 import { followPhases } from '../progress.ts';
 import { leaseRequestOf } from '../run-request.ts';
 import type { LeaseFlags } from '../run-request.ts';
 import { explainFailure, lastLines, sayNotice } from '../run-flow.ts';
 import { errorView, sayError } from '../show-error.ts';
+import { testimonyLines, testimonyOf } from '../testimony.ts';
 
 export function addLease(program: Command, action: Action): void {
   const lease = program
@@ -28,6 +29,11 @@ export function addLease(program: Command, action: Action): void {
     .description('Leases a machine of a bundle and waits until it is proven ready. Prints the id of the lease.')
     .option('--id <lease>', 'name the lease; the same id and flags again is the same lease')
     .option('--key <public key>', 'an OpenSSH public key that may log in; may be repeated', each(String))
+    .option(
+      '--collect <remote>',
+      'keep a file or folder of the machine when the lease ends, for slipway file get; may be repeated',
+      each(collectFlag),
+    )
     .option('--no-wait', 'answer at once, before the machine is ready')
     .option('--wait-timeout <duration>', 'your own patience; the lease goes on after it (exit 7)', duration)
     .action(action({}, (cli, _args, options) => create(cli, options as unknown as CreateFlags)));
@@ -53,13 +59,16 @@ export function addLease(program: Command, action: Action): void {
     .command('show')
     .summary('Show a lease with its machine and tasks')
     .argument('<lease>')
-    .option('--why', 'also the last lines of the step that failed')
+    .option('--why', 'also what its machine had to say when it failed: the step, cloud-init, the console')
     .action(
       action({}, async (cli, [leaseId], { why }) => {
         const client = await cli.client();
         const view = await client.leases.show(leaseId as string);
-        cli.show(view, () => leaseStory(view, Date.now()));
-        if (why) (await lastLines(client, view)).forEach(cli.say);
+        const testimony = why ? await testimonyOf(client, view) : [];
+        cli.show(why ? { ...view, why: testimony } : view, () => leaseStory(view, Date.now()));
+        if (!why) return;
+        (await lastLines(client, view)).forEach(cli.say);
+        testimony.flatMap(testimonyLines).forEach(cli.say);
       }),
     );
   lease
@@ -144,6 +153,16 @@ interface CreateFlags extends LeaseFlags {
 }
 
 async function create(cli: Cli, flags: CreateFlags): Promise<number> {
+  const placed = flags.collect?.find(({ local }) => local !== undefined);
+  if (placed) {
+    throw new DomainError(
+      'InvalidRequest',
+      `--collect ${placed.remote}:${placed.local}: nobody waits here to place it.`,
+      {
+        hint: `--collect ${placed.remote}, and slipway file get when the lease has ended.`,
+      },
+    );
+  }
   const client = await cli.client();
   const { leaseNameFrom } = await import('../../domain/lease-name.ts');
   const leaseId = flags.id ?? leaseNameFrom(Math.random);

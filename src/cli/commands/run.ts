@@ -88,7 +88,6 @@ async function runOn(
   const request: LeaseRequest = {
     ...(await unlessAborted(signal, leaseRequestOf(cli, client, leaseId, flags, signal))),
     job,
-    ...(flags.collect === undefined ? {} : { collect: [...new Set(flags.collect.map(({ remote }) => remote))] }),
   };
   if (flags.detach) return detach(cli, client, request, stopping, flags);
   cli.say(`Leasing bundle ${request.bundle} as ${leaseId}`);

@@ -36,6 +36,7 @@ const scheduled = cells.filter(({ activity }) => activity === 'planSchedule');
 const bundles = {
   bare,
   whole: bare + steps,
+  broken: `${bare}commands: [{shell: 'echo oops >&2; exit 3'}]\n`,
   slow: of('slow'),
   many: of('many'),
   ...Object.fromEntries(few.map(({ id }) => [id, of(id)])),

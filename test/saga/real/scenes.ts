@@ -173,6 +173,14 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
       expect(await temporal(stack, machineWorkflowId(`${id}.1`)).result()).toMatchObject({ phase: 'gone', cause });
     },
   },
+  gatherEvidence: {
+    text: ofLease,
+    reach: (stack, id) => open(stack, id, { bundle: 'broken', attempts: 1 }),
+    finish: async (stack, id) => {
+      await stack.wait(id, 'gone');
+      expect((await stack.get(id)).attempts).toMatchObject([{ phase: 'gone', failedStep: { exitCode: 3 } }]);
+    },
+  },
   powerMachine: heldWith(
     async (stack, id) => {
       const machine = temporal(stack, machineWorkflowId(`${id}.1`));
