@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Plan, Recipe } from '../domain/bundle.ts';
 import { DomainError } from '../domain/failure.ts';
+import type { CheckInIdentity } from '../domain/guest-post.ts';
 import type { LeaseRequest } from '../domain/lease.ts';
 import type { Account } from '../domain/quota.ts';
 import type { Tuning } from '../domain/tuning.ts';
@@ -30,6 +31,8 @@ export interface Deps {
   };
   /** Hosts that notifications may go to, as the settings say now; undefined: any. */
   readonly notifyAllow: () => Promise<readonly string[] | undefined>;
+  /** What a machine's guest proves itself by, and where it calls. @throws DomainError InvalidRequest */
+  readonly bootString: (who: CheckInIdentity, hostAddress: string | undefined) => Promise<string>;
   readonly installation: { readonly key: Uint8Array; readonly id: string };
   readonly client: Client;
   readonly tuning: Tuning;

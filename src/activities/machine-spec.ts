@@ -1,8 +1,9 @@
-import type { Recipe } from '../domain/bundle.ts';
+import { asksCheckIn, type Recipe } from '../domain/bundle.ts';
 import { DomainError } from '../domain/failure.ts';
-import { composedUserData, type Composed } from '../domain/user-data.ts';
+import { composedUserData, type Composed, type FirstBoot } from '../domain/user-data.ts';
 import type { CreateSpec, Identity } from '../providers/provider.ts';
 import type { MachineRef } from './activities.ts';
+import { checkInOf } from './check-in.ts';
 import { isStanding, keyOf, providerOf, recipeOf, type Deps } from './deps.ts';
 
 /** The keys of the machine's generation: derived, so that any worker gives the same ones. */
@@ -19,7 +20,7 @@ export async function specOf(deps: Deps, machine: MachineRef, digest: string, va
   if (!wanted) throw new DomainError('InvalidRequest', `Recipe ${digest} has no variant ${variant}.`);
   const reset = isStanding(deps, machine) ? { reset: { commands: resetCommands, leaves: resetLeaves } } : {};
   const { userDataMaxBytes } = providerOf(deps, machine.provider).capabilities();
-  const userData = userDataMaxBytes > 0 ? { userData: firstBoot(deps, machine, recipe, variant).text } : {};
+  const userData = userDataMaxBytes > 0 ? { userData: (await firstBoot(deps, machine, recipe, variant)).text } : {};
   return { hostname: hostnameOf(machine), variant: wanted.spec, ...identityOf(deps, machine), ...userData, ...reset };
 }
 
@@ -29,27 +30,29 @@ const hostnameOf = ({ machineId }: MachineRef): string => machineId.replaceAll(/
  * The machine's cloud-init document. Any worker makes the same one.
  * @throws DomainError InvalidRequest where it contradicts ours, or is longer than the provider takes
  */
-function firstBoot(deps: Deps, machine: MachineRef, recipe: Recipe, variant: number): Composed {
+async function firstBoot(deps: Deps, machine: MachineRef, recipe: Recipe, variant: number): Promise<Composed> {
   const { userDataMaxBytes } = providerOf(deps, machine.provider).capabilities();
   const user = recipe.variants[variant]?.spec['user'];
-  const composed = composedUserData(
-    recipe.userData ?? {},
-    {
-      hostname: hostnameOf(machine),
-      ...(typeof user === 'string' ? { loginUser: user } : {}),
-      authorizedKeys: identityOf(deps, machine).authorizedKeys,
-      hostKey: keyOf(deps, machine, 'host-key'),
-    },
-    userDataMaxBytes,
-  );
+  const boot: FirstBoot = {
+    hostname: hostnameOf(machine),
+    ...(typeof user === 'string' ? { loginUser: user } : {}),
+    authorizedKeys: identityOf(deps, machine).authorizedKeys,
+    hostKey: keyOf(deps, machine, 'host-key'),
+  };
+  const compose = (as: FirstBoot): Composed => composedUserData(recipe.userData ?? {}, as, userDataMaxBytes);
+  const isLong = ({ text }: Composed): boolean => Buffer.byteLength(text) > userDataMaxBytes;
+  const alone = compose(boot);
+  // Who can call home can also fetch what is too long.
+  const callsHome = asksCheckIn(recipe.gate) || isLong(alone);
+  const composed = callsHome ? compose({ ...boot, checkIn: await checkInOf(deps, machine) }) : alone;
   const about = `The user-data of bundle ${recipe.name}`;
   const [conflict] = composed.conflicts;
   if (conflict) {
     const message = `${about} says otherwise than slipway: raw.${conflict.join('.')} is slipway's to say.`;
     throw new DomainError('InvalidRequest', message, { hint: 'Take it out of the bundle.' });
   }
-  const bytes = Buffer.byteLength(composed.text);
-  if (bytes > userDataMaxBytes) {
+  if (isLong(composed)) {
+    const bytes = Buffer.byteLength(composed.text);
     const message = `${about} has ${bytes} bytes; provider ${machine.provider} takes ${userDataMaxBytes}.`;
     throw new DomainError('InvalidRequest', message, {
       hint: 'Move what is long from raw to files and scripts: those the guest can fetch.',

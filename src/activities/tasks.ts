@@ -6,6 +6,7 @@ import { defaultGraceMs, signalGapMs, type OutputAdvanced, type TaskSpec } from 
 import type { FileSpec, LaunchSpec } from '../guest/guest.ts';
 import type { Activities, TaskRef } from './activities.ts';
 import { beating } from './beat.ts';
+import { giveCheckIn } from './check-in.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { outOfReach } from './failure.ts';
 import { endAsLost, outputAtEnd, runToEnd } from './follow.ts';
@@ -36,6 +37,10 @@ export function taskActivities(deps: Deps): TaskActivities {
         };
         if ('authorizedKeys' in step) {
           await guest.authorizeKeys(step.authorizedKeys, signal);
+          return {};
+        }
+        if ('checkIn' in step) {
+          await giveCheckIn(deps, input, guest, signal);
           return {};
         }
         if ('file' in step) {

@@ -50,6 +50,8 @@ export interface ApiDeps {
   readonly port?: number;
   /** Names beside loopback that callers may use in `Host`, whatever the port; none when absent. */
   readonly hosts?: () => Promise<readonly string[]>;
+  /** What came of the calls of guests here; absent where none can call. */
+  readonly checkIns?: ReadonlyMap<string, number>;
   readonly logger: Logger;
   /** Beats of long answers, so that a silent task's follow is not taken for dead; 10 s when absent. */
   readonly beatMs?: number;

@@ -34,6 +34,7 @@ async function main(): Promise<void> {
       host: loopback,
       port: port ?? (isPreferred && (await isFree(preferredPort)) ? preferredPort : 0),
     }),
+    anyPort: !isPreferred,
     logger,
     onReady: async (url) => {
       await mkdir(state.run, { recursive: true, mode: 0o700 });

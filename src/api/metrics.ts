@@ -8,8 +8,10 @@ import { ledger } from './ledger.ts';
 import type { Metric } from './prometheus.ts';
 import { quickly } from './workflows.ts';
 
-/** Read from Temporal at each scrape: nothing is counted here that a restart would forget. */
-export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers' | 'standing'>): Promise<readonly Metric[]> {
+/** Read from Temporal at each scrape: but for guests' calls, nothing is counted here that a restart would forget. */
+export async function metrics(
+  deps: Pick<ApiDeps, 'client' | 'providers' | 'standing' | 'checkIns'>,
+): Promise<readonly Metric[]> {
   const [lines, leases, machines, sending, failed] = await Promise.all([
     ledger(deps),
     openByState(
@@ -89,6 +91,16 @@ export async function metrics(deps: Pick<ApiDeps, 'client' | 'providers' | 'stan
       type: 'counter',
       samples: each(({ reclaimed }) => reclaimed),
     },
+    ...(deps.checkIns
+      ? [
+          {
+            name: 'slipway_check_ins_total',
+            help: 'Calls of guests to this process, by what came of them.',
+            type: 'counter' as const,
+            samples: [...deps.checkIns].map(([outcome, value]) => ({ labels: { outcome }, value })),
+          },
+        ]
+      : []),
   ];
 }
 

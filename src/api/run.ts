@@ -20,6 +20,7 @@ import { createFetchedStore } from '../output/fetched-store.ts';
 import { createFileOutputStore } from '../output/file-output-store.ts';
 import { createProviders } from '../providers/registry.ts';
 import { checkProviders } from './provider-checks.ts';
+import { openRendezvous } from '../rendezvous/open.ts';
 import { createApi } from './server.ts';
 
 export interface ApiOptions {
@@ -27,13 +28,22 @@ export interface ApiOptions {
   readonly temporal: StackTemporal;
   /** Where to listen; `preferred` is the port of `slipway.yaml`. */
   readonly listenAt: (preferred: number | undefined) => Promise<{ readonly host: string; readonly port: number }>;
+  /** Guests are listened for at any free port rather than the usual one, where the settings name none. */
+  readonly anyPort?: boolean;
   readonly logger: Logger;
   /** It answers there from now on. */
   readonly onReady: (url: string) => Promise<void>;
 }
 
 /** Answers until SIGTERM or SIGINT. */
-export async function runApi({ state, temporal, listenAt, logger, onReady }: ApiOptions): Promise<void> {
+export async function runApi({
+  state,
+  temporal,
+  listenAt,
+  anyPort = false,
+  logger,
+  onReady,
+}: ApiOptions): Promise<void> {
   const installation = await readInstallation(state);
   const settings = await readSettings(state);
   const connection = await Connection.connect(temporalConnection(temporal));
@@ -41,6 +51,15 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
   const providers = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
   const blobs = createFileBlobStore(state.blobs);
   const bundles = stackBundles(state, settings, providers, blobs, logger);
+  const rendezvous = await openRendezvous({
+    state,
+    installationKey: installation.key,
+    client,
+    blobs,
+    providers: [...providers.values()],
+    anyPort,
+    logger,
+  });
   const api = await createApi({
     client,
     taskQueue,
@@ -63,6 +82,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
     accounts: async () => accountsOf((await readSettings(state)).providers),
     providers: [...providers.keys()],
     hosts: async () => (await readSettings(state)).api.hosts,
+    ...(rendezvous ? { checkIns: rendezvous.counts } : {}),
     ownerOf: ownersByToken(state, (problem) => logger.warn(problem)),
     logger,
   });
@@ -81,6 +101,7 @@ export async function runApi({ state, temporal, listenAt, logger, onReady }: Api
   logger.info({ url }, 'API ready');
   await asked;
   await api.close();
+  await rendezvous?.close();
   for (const provider of providers.values()) await provider.close();
   await connection.close();
 }

@@ -1,4 +1,4 @@
-import { planGate } from '../domain/bundle.ts';
+import { asksCheckIn, planGate } from '../domain/bundle.ts';
 import type { CommandStep, Plan, Recipe, RecipeCommand, RecipeFile, RecipeStep } from '../domain/bundle.ts';
 import type { BundleSpec } from '../contract/bundle.ts';
 import { DomainError } from '../domain/failure.ts';
@@ -99,7 +99,7 @@ const userDataOf = ({ files, scripts, ...as }: GivenUserData, variables: Variabl
 type Ready = NonNullable<BundleSpec['ready']>;
 
 function gateOf(ready: Ready, variables: Variables): Recipe['gate'] {
-  if (ready === 'steps' || ready === 'manual') return { kind: ready };
+  if (typeof ready === 'string') return { kind: ready };
   if ('command' in ready) {
     return { kind: 'command', command: ready.command, everyMs: ready.everyMs ?? gateEveryMs, ...withEnv(variables) };
   }
@@ -114,7 +114,9 @@ function gateOf(ready: Ready, variables: Variables): Recipe['gate'] {
     return [command];
   });
   const manual = open.some((part) => part.kind === 'manual');
-  return commands.length === 0 ? { kind: 'manual' } : { kind, commands, manual };
+  const checkIn = open.some((part) => part.kind === 'checkin');
+  if (commands.length === 0 && manual !== checkIn) return { kind: manual ? 'manual' : 'checkin' };
+  return { kind, commands, manual, ...(checkIn ? { checkIn } : {}) };
 }
 
 /** The bundle for this request's parameters. @throws DomainError InvalidRequest naming everything that it asks beyond it */
@@ -161,7 +163,9 @@ export async function resolveBundle(
     files.push(await bundleFileStep(bundle, entry, index, blobs));
   }
   const keys = request.authorizedKeys ?? [];
+  const gate = gateOf(spec.ready ?? 'steps', variables);
   const steps: readonly RecipeStep[] = [
+    ...(asksCheckIn(gate) ? [{ title: 'check-in', checkIn: true } as const] : []),
     ...files,
     ...(spec.commands ?? []).map((command) => commandStep(command, limits.customizeWithinMs, variables)),
     ...(keys.length === 0 ? [] : [{ title: `authorized keys (${keys.length})`, authorizedKeys: keys }]),
@@ -172,7 +176,7 @@ export async function resolveBundle(
     variants: spec.variants.map(({ provider, ...own }) => ({ provider, spec: own })),
     ...(spec.userData ? { userData: userDataOf(spec.userData, variables) } : {}),
     steps,
-    gate: gateOf(spec.ready ?? 'steps', variables),
+    gate,
     limits,
     ttlMs: leaseTtl(request, ttlLimits(spec)),
     maxTtlMs: ttlLimits(spec).maxTtlMs,
@@ -206,7 +210,7 @@ function planOf(recipe: Recipe, digest: string, notice: string | undefined): Pla
       limitMs: 'command' in step ? step.command.limitMs : recipe.limits.customizeWithinMs,
       allowFailure: 'command' in step && step.command.allowFailure,
     })),
-    gate: planGate(recipe.gate),
+    ...planGate(recipe.gate),
     ...(recipe.reclaim === 'destroy' ? {} : { reclaim: recipe.reclaim }),
     limits: recipe.limits,
     ttlMs: recipe.ttlMs,

@@ -6,6 +6,7 @@ import { duration } from '../contract/bundle.ts';
 import { name, words } from '../contract/common.ts';
 import { allowedHost } from '../contract/notify.ts';
 import { providerSettings } from '../contract/provider-settings.ts';
+import { rendezvousFile } from '../contract/rendezvous.ts';
 import { DomainError } from '../domain/failure.ts';
 import { unknownOwner } from '../domain/owner.ts';
 import { accountMistakes } from './accounts.ts';
@@ -46,6 +47,8 @@ export interface Settings {
     /** Counts from a task's end. */
     readonly keepDays: number;
   };
+  /** Absent: only where a provider needs it. */
+  readonly rendezvous?: z.output<typeof rendezvousFile>;
   readonly sweep: SweepSettings;
   /** By name. */
   readonly pools: Readonly<Record<string, PoolSettings>>;
@@ -126,6 +129,7 @@ export const settingsFile = z.strictObject({
     })
     .describe('what tasks print')
     .exactOptional(),
+  rendezvous: rendezvousFile.exactOptional(),
   pools: poolsFile.describe('machines kept warm, by name').exactOptional(),
   sweep: z
     .strictObject({
@@ -193,6 +197,7 @@ function settingsOf(file: string, given: SettingsFile): Settings {
     output: { ...defaults, ...given.output },
     sweep: { ...sweepDefaults, ...given.sweep },
     pools: given.pools ?? {},
+    ...(given.rendezvous === undefined ? {} : { rendezvous: given.rendezvous }),
     ...(given.notify === undefined ? {} : { notify: given.notify }),
     ...(given.upgrade === undefined ? {} : { upgrade: given.upgrade }),
   };

@@ -14,6 +14,8 @@ export interface StateFolder {
   readonly installationKey: string;
   /** Pid files `<process>.json` and locks of running processes. */
   readonly run: string;
+  /** Where guests are listened for on this host. */
+  readonly rendezvous: string;
   readonly database: string;
   readonly blobs: string;
   readonly output: string;
@@ -51,6 +53,7 @@ export function stateFolder(root: string): StateFolder {
     token: join(at, 'token'),
     installationKey: join(at, 'installation.key'),
     run: join(at, 'run'),
+    rendezvous: join(at, 'run', 'rendezvous.json'),
     database: join(at, 'temporal.db'),
     blobs: join(at, 'blobs'),
     output: join(at, 'output'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { CheckInStatus } from '../domain/guest-post.ts';
 import { debtKinds, leaseEndStates, leaseStates, machineStates } from '../domain/lease.ts';
 import type {
   Attempt,
@@ -137,6 +138,16 @@ export const notification: z.ZodType<Notification> = z.union([
 
 const debt = z.looseObject({ kind: z.enum(debtKinds), key: z.string(), since: instant });
 const poolOfMachine = z.looseObject({ name: z.string(), uses: count, retiring: z.string().exactOptional() });
+const checkIn = answer<CheckInStatus>({
+  at: instant,
+  posts: count,
+  source: z.string(),
+  movedTo: z.string().exactOptional(),
+  facts: texts,
+  hostKeys: z.array(z.string()),
+  result: z.int().exactOptional(),
+  message: z.string().exactOptional(),
+});
 export const machineStatus = answer<MachineStatus>({
   machineId: z.string(),
   leaseId: z.string(),
@@ -147,6 +158,8 @@ export const machineStatus = answer<MachineStatus>({
   since: instant,
   deadline: instant.exactOptional(),
   generation: z.int(),
+  bundle: z.looseObject({ name: z.string(), digest: z.string() }).exactOptional(),
+  checkIn: checkIn.exactOptional(),
   access: access.exactOptional(),
   phases: z.array(phaseTime),
   debts: z.array(debt),

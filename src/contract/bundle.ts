@@ -116,7 +116,7 @@ const variant = z.looseObject({
 });
 
 const gate = z.union([
-  z.enum(['steps', 'manual']),
+  z.enum(['steps', 'manual', 'checkin']),
   z.strictObject({
     command: words.describe('a program and its arguments'),
     everyMs: duration.describe('between two tries; 1s when absent').exactOptional(),
@@ -176,7 +176,7 @@ const shape = {
     .exactOptional(),
   ready: ready
     .describe(
-      'when the machine counts as ready after its steps: `steps` (at once, the default), `manual` (somebody says so), `{command}` (it exits 0), `{all: […]}` or `{any: […]}` of these',
+      'when the machine counts as ready after its steps: `steps` (at once, the default), `manual` (somebody says so), `{command}` (it exits 0), `checkin` (its own last stage has posted that it succeeded), `{all: […]}` or `{any: […]}` of these',
     )
     .exactOptional(),
   readyWithinMs: duration.describe('the whole way from create to ready; 5m when absent').exactOptional(),

@@ -36,7 +36,7 @@ export const leaseSignals = {
   /** From its pool, after it was queued there. */
   poolGranted: 'poolGranted',
 } as const;
-/** Signals of a machine; `hold` and `retire` come from its pool, `quotaGranted` and `quotaRefused` from its account. */
+/** Signals of a machine; `checkedIn` comes from its guest, by the rendezvous, and `hold` and `retire` come from its pool, `quotaGranted` and `quotaRefused` from its account. */
 export const machineSignals = {
   hold: 'hold',
   retire: 'retire',
@@ -45,6 +45,7 @@ export const machineSignals = {
   extend: 'extend',
   release: 'release',
   markReady: 'markReady',
+  checkedIn: 'checkedIn',
   cancel: 'cancel',
 } as const;
 export const machineUpdates = { forget: 'forget', power: 'power' } as const;

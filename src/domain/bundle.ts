@@ -34,7 +34,9 @@ export interface CommandStep {
 export type RecipeStep =
   | { readonly title: string; readonly file: RecipeFile }
   | CommandStep
-  | { readonly title: string; readonly authorizedKeys: readonly string[] };
+  | { readonly title: string; readonly authorizedKeys: readonly string[] }
+  /** A guest without user-data gets what it needs to call home. */
+  | { readonly title: string; readonly checkIn: true };
 
 /** Run again and again until it exits 0. */
 export interface GateCommand {
@@ -45,16 +47,37 @@ export interface GateCommand {
 
 /**
  * When a machine counts as ready, beyond a full login and all steps done: at once; when a command exits 0; by a person's
- * word; or by several of these, all or any.
+ * word; when the guest's own last stage has posted that it succeeded; or by several of these, all or any.
  */
 export type ReadyGate =
   | { readonly kind: 'steps' }
   | ({ readonly kind: 'command' } & GateCommand)
   | { readonly kind: 'manual' }
-  | { readonly kind: 'all' | 'any'; readonly commands: readonly GateCommand[]; readonly manual: boolean };
+  | { readonly kind: 'checkin' }
+  | {
+      readonly kind: 'all' | 'any';
+      readonly commands: readonly GateCommand[];
+      readonly manual: boolean;
+      readonly checkIn?: boolean;
+    };
+
+/** Whether the guest has to be able to call home. */
+export const asksCheckIn = (gate: ReadyGate): boolean => gate.kind === 'checkin' || ('checkIn' in gate && gate.checkIn);
+
+export const gateParts = ['command', 'manual', 'checkin'] as const;
+export type GatePart = (typeof gateParts)[number];
 
 /** What a workflow has to wait for: commands are an activity, a word is a signal. */
-export const planGate = (gate: ReadyGate): Plan['gate'] => ('commands' in gate && !gate.manual ? 'command' : gate.kind);
+export function planGate(gate: ReadyGate): Pick<Plan, 'gate' | 'gateParts'> {
+  if (!('commands' in gate)) return { gate: gate.kind };
+  if (gate.checkIn !== true) return { gate: gate.manual ? gate.kind : 'command' };
+  const parts: readonly GatePart[] = [
+    ...(gate.commands.length > 0 ? (['command'] as const) : []),
+    ...(gate.manual ? (['manual'] as const) : []),
+    'checkin',
+  ];
+  return parts.length > 1 ? { gate: gate.kind, gateParts: parts } : { gate: 'checkin' };
+}
 
 /** Bounds of a machine's phases. `readyWithinMs` bounds the whole way from create to ready, the others lie inside it. */
 export interface PhaseLimits {
@@ -110,6 +133,8 @@ export interface Plan {
   readonly quotas?: readonly (VariantQuota | null)[];
   readonly steps: readonly { readonly title: string; readonly limitMs: number; readonly allowFailure: boolean }[];
   readonly gate: ReadyGate['kind'];
+  /** Of `all` and `any`, what they are of; absent: commands and a person's word. */
+  readonly gateParts?: readonly GatePart[];
   /** What becomes of a pool's machine after each lease; absent: destroy. */
   readonly reclaim?: ReclaimPolicy;
   readonly limits: PhaseLimits;

@@ -1,5 +1,6 @@
 import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
+import type { CheckInStatus } from './guest-post.ts';
 import type { LeaseNotify, NotifyTarget } from './notify.ts';
 import type { PowerAction } from './power.ts';
 import type { ReclaimPolicy } from './reuse.ts';
@@ -73,6 +74,9 @@ export const machineStates = [
 export type MachinePhase = (typeof machineStates)[number];
 /** The life of a machine ends: it was seen gone, or a person gave it up. */
 export const isOver = (phase: MachinePhase): boolean => phase === 'gone' || phase === 'forgotten';
+
+/** The machine is on its way out: only its debts matter. */
+export const isLeaving = (phase: MachinePhase): boolean => phase === 'reclaiming' || phase === 'stuck' || isOver(phase);
 
 /** Why a machine is not made yet: it waits for its part of the account. */
 export interface QuotaWait {
@@ -227,6 +231,10 @@ export interface MachineStatus {
   /** When the machine reclaims itself, or its present phase is overdue. */
   readonly deadline?: string;
   readonly generation: number;
+  /** What it is made of. */
+  readonly bundle?: { readonly name: string; readonly digest: string };
+  /** What its guest has told of itself, calling home. */
+  readonly checkIn?: CheckInStatus;
   readonly access?: Access;
   readonly phases: readonly PhaseTime[];
   /** What exists at the provider because of us. */

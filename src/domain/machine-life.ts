@@ -1,8 +1,9 @@
+import { decidesAgainst, guestRefused, heard } from './check-in.ts';
 import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
-import type { Access, MachinePhase, QuotaWait, StepFailure } from './lease.ts';
+import type { GuestPost } from './guest-post.ts';
+import { isLeaving, type Access, type MachinePhase, type QuotaWait, type StepFailure } from './lease.ts';
 import {
-  isLeaving,
   leaseGraceMs,
   quotaOf,
   stepsOf,
@@ -53,6 +54,8 @@ export type MachineEvent =
   | { readonly type: 'failed'; readonly reason: Reason; readonly failedStep?: StepFailure }
   | { readonly type: 'lost'; readonly reason: Reason }
   | { readonly type: 'marked'; readonly result: number; readonly message?: string }
+  /** Its guest has called home. */
+  | { readonly type: 'checkedIn'; readonly post: GuestPost }
   | { readonly type: 'extended'; readonly untilMs: number }
   /** `leaseId`: by which lease; a pool's machine may have another by now. `taint`: what that knows against a next one. */
   | { readonly type: 'released'; readonly leaseId?: string; readonly taint?: string }
@@ -169,6 +172,14 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
       return isLeaving(life.phase) || nobodyMarks.has(life.phase) || life.marked
         ? life
         : { ...life, marked: { result: event.result, ...(event.message ? { message: event.message } : {}) } };
+    case 'checkedIn': {
+      // Of another life or generation, or too late to mean anything.
+      if (event.post.key !== input.key || event.post.generation !== life.generation || isLeaving(life.phase))
+        return life;
+      const told = { ...life, checkIn: heard(life.checkIn, event.post, nowMs) };
+      const fails = onTheWay.has(life.phase) && decidesAgainst(input.plan, told.checkIn);
+      return fails ? applyMachine(input, told, { type: 'failed', reason: guestRefused(told.checkIn) }, nowMs) : told;
+    }
     case 'extended':
       return life.phase === 'ready'
         ? { ...life, leaseUntilMs: Math.max(event.untilMs + leaseGraceMs(input.tuning), nowMs) }
@@ -219,6 +230,9 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
       return life;
   }
 }
+
+/** Where a guest's own failure ends the way to ready at once. */
+const onTheWay = new Set<MachinePhase>(['waiting', 'customizing', 'readying']);
 
 /** A person's word counts on the way to ready only. */
 const nobodyMarks = new Set<MachinePhase>(['ready', 'warm', 'renewing']);

@@ -84,7 +84,17 @@ function renewed(
   { access, facts, keptKeys }: Extract<RenewalEvent, { type: 'renewed' }>,
   nowMs: number,
 ): MachineLife {
-  const { lease: _l, cause: _c, marked: _m, leaseUntilMs: _u, heldUntilMs: _h, baseline, keys, ...rest } = life;
+  const {
+    lease: _l,
+    cause: _c,
+    marked: _m,
+    checkIn,
+    leaseUntilMs: _u,
+    heldUntilMs: _h,
+    baseline,
+    keys,
+    ...rest
+  } = life;
   const reset = rest.decision?.do === 'reset';
   const next = enter(rest, 'waiting', nowMs, { generation: life.generation + 1, provingSinceMs: nowMs, access });
   return {
@@ -94,6 +104,7 @@ function renewed(
     // A reset leaves what the bundle's steps have done; a reload takes it away, and what was remembered too.
     nextStep: reset ? input.plan.steps.length : 0,
     ...(reset && baseline !== undefined ? { baseline } : {}),
+    ...(reset && checkIn ? { checkIn } : {}),
     ...(keptKeys ? { keys: keys ?? life.generation } : {}),
   };
 }

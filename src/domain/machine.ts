@@ -1,8 +1,8 @@
 import type { Plan, VariantQuota } from './bundle.ts';
 import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
+import type { CheckIn } from './guest-post.ts';
 import {
-  isOver,
   type Access,
   type DebtKind,
   type MachinePhase,
@@ -109,6 +109,8 @@ export interface MachineLife {
   readonly keys?: number;
   /** Not to be used again, and why: it goes as soon as nobody leases it. */
   readonly retiring?: string;
+  /** What its guest has told of itself in this generation. */
+  readonly checkIn?: CheckIn;
   readonly marked?: { readonly result: number; readonly message?: string };
   readonly leaseUntilMs?: number;
   readonly heldUntilMs?: number;
@@ -131,9 +133,6 @@ export interface MachineLife {
 /** What it costs of its account, where that has a quota. */
 export const quotaOf = ({ plan, variant }: MachineInput): VariantQuota | undefined =>
   plan.quotas?.[variant] ?? undefined;
-
-/** The machine is on its way out: only its debts matter. */
-export const isLeaving = (phase: MachinePhase): boolean => phase === 'reclaiming' || phase === 'stuck' || isOver(phase);
 
 /** How many steps the present customizing goes through: the bundle's, or in the end also the lease's own. */
 export const stepsOf = (input: MachineInput, life: MachineLife): number =>

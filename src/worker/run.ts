@@ -22,6 +22,7 @@ import { createFileBlobStore } from '../output/file-blob-store.ts';
 import { createFetchedStore } from '../output/fetched-store.ts';
 import { createFileOutputStore } from '../output/file-output-store.ts';
 import { createProviders } from '../providers/registry.ts';
+import { createBootStrings } from '../rendezvous/boot-strings.ts';
 import { bundlePath, payloadConverterPath } from './bundle.ts';
 import { createAccounts } from './accounts.ts';
 import { connectTemporal, refuseMissingAttributes } from './connect.ts';
@@ -89,6 +90,7 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
     secrets: createSecrets(state, installation.key),
     notifyAllow: async () => (await readSettings(state)).notify?.allow,
     installation,
+    bootString: createBootStrings(state, installation.key),
     client,
     tuning: environment.tuning,
     times: environment.times,

@@ -1,4 +1,6 @@
 import { CancellationScope, condition, isCancellation, patched } from '@temporalio/workflow';
+import type { GatePart } from '../domain/bundle.ts';
+import { guestRefused } from '../domain/check-in.ts';
 import type { Reason } from '../domain/failure.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
 import type { OpenMachine } from './machine-life.ts';
@@ -13,7 +15,10 @@ const passed: MachineEvent = { type: 'gatePassed' };
  * @throws what the commands' activity fails with
  */
 export function gateEvent(own: OpenMachine, overdue: () => Reason): Promise<MachineEvent> {
-  switch (own.input.plan.gate) {
+  const { gate, gateParts } = own.input.plan;
+  if (gate === 'checkin') return severalParts(own, overdue, 'all', ['checkin']);
+  if (gateParts && (gate === 'all' || gate === 'any')) return severalParts(own, overdue, gate, gateParts);
+  switch (gate) {
     case 'steps':
       return Promise.resolve(passed);
     case 'command':
@@ -38,6 +43,74 @@ export function gateEvent(own: OpenMachine, overdue: () => Reason): Promise<Mach
         ]),
       );
   }
+}
+
+/** With a guest's own word among them. Whether anybody waits for the machine any more is watched beside. */
+function severalParts(
+  own: OpenMachine,
+  overdue: () => Reason,
+  kind: 'all' | 'any',
+  parts: readonly GatePart[],
+): Promise<MachineEvent> {
+  const wait: Record<GatePart, () => Promise<MachineEvent>> = {
+    command: () => proved(own),
+    manual: () => word(own, overdue),
+    checkin: () => posted(own, overdue),
+  };
+  const scope = new CancellationScope({ cancellable: true });
+  return scope.run(async () => {
+    const waiting = parts.map((part) => wait[part]());
+    const decision = kind === 'all' ? everyPart(waiting) : firstPart(waiting);
+    const { holder } = own.held;
+    const news = holder === undefined ? decision : watch.watchMachine({ ...own.guest, holder }).catch(() => decision);
+    try {
+      return await Promise.race([decision, news]);
+    } finally {
+      scope.cancel();
+      await Promise.allSettled(waiting);
+    }
+  });
+}
+
+/** The first that does not pass decides. */
+function everyPart(waiting: readonly Promise<MachineEvent>[]): Promise<MachineEvent> {
+  return new Promise((resolve, reject) => {
+    for (const part of waiting) {
+      part.then((event) => {
+        if (event.type !== 'gatePassed') resolve(event);
+      }, reject);
+    }
+    Promise.all(waiting).then(() => resolve(passed), reject);
+  });
+}
+
+/** The first that passes decides, or the last that does not. */
+async function firstPart(waiting: readonly Promise<MachineEvent>[]): Promise<MachineEvent> {
+  let left = waiting.length;
+  return new Promise((resolve, reject) => {
+    const isLast = (): boolean => {
+      left -= 1;
+      return left === 0;
+    };
+    for (const part of waiting) {
+      part.then(
+        (event) => {
+          const last = isLast();
+          if (event.type === 'gatePassed' || last) resolve(event);
+        },
+        (error: unknown) => {
+          if (isLast() || isCancellation(error)) reject(error);
+        },
+      );
+    }
+  });
+}
+
+/** How the guest's own last stage ended, as it posts it. */
+async function posted(own: OpenMachine, overdue: () => Reason): Promise<MachineEvent> {
+  const result = (): number | undefined => own.life.checkIn?.result;
+  if (!(await condition(() => result() !== undefined, own.leftMs()))) return { type: 'failed', reason: overdue() };
+  return result() === 0 ? passed : { type: 'failed', reason: guestRefused(own.life.checkIn ?? {}) };
 }
 
 async function proved(own: OpenMachine): Promise<MachineEvent> {

@@ -2,6 +2,7 @@ import { workflowInfo } from '@temporalio/workflow';
 import { z } from 'zod';
 import { taskSpec } from '../contract/lease.ts';
 import { accountQuota } from '../contract/quota.ts';
+import { gateParts } from '../domain/bundle.ts';
 import type { MachineInput } from '../domain/machine.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { checked, invalid } from './door.ts';
@@ -26,7 +27,8 @@ const plan = z.looseObject({
   quotas: z
     .array(z.looseObject({ account: z.string(), place: z.string(), cores: z.int(), memoryMb: z.int() }).nullable())
     .exactOptional(),
-  gate: z.enum(['steps', 'command', 'manual', 'all', 'any']),
+  gate: z.enum(['steps', 'command', 'manual', 'checkin', 'all', 'any']),
+  gateParts: z.array(z.enum(gateParts)).exactOptional(),
   reclaim: z.enum(reclaimPolicies).exactOptional(),
   limits: z.looseObject({
     readyWithinMs: ms,

@@ -12,12 +12,14 @@ import {
 } from '@temporalio/workflow';
 import { z } from 'zod';
 import type { GuestRef, Held, MachineRef } from '../activities/activities.ts';
-import { markReadyBody, reasonBody } from '../contract/lease.ts';
+import { checkedInBody, machineReadyBody } from '../contract/check-in.ts';
+import { reasonBody } from '../contract/lease.ts';
 import { quotaGrantedBody, quotaRefusedBody } from '../contract/quota.ts';
 import type { Reason } from '../domain/failure.ts';
 import { leaseSignals, machineSignals, queries } from '../contract/messages.ts';
 import { id } from '../contract/common.ts';
 import { isOver, type MachinePhase, type MachineStatus } from '../domain/lease.ts';
+import type { GuestPost } from '../domain/guest-post.ts';
 import { applyMachine, bornMachine, type MachineEvent } from '../domain/machine-life.ts';
 import type { Hold, MachineInput, MachineLife } from '../domain/machine.ts';
 import { holdersOf, reportKey, reportOf, worthTelling, type Holder } from '../domain/machine-report.ts';
@@ -36,6 +38,7 @@ const signal = {
   release: defineSignal<[unknown?]>(machineSignals.release),
   extend: defineSignal<[unknown?]>(machineSignals.extend),
   markReady: defineSignal<[unknown?]>(machineSignals.markReady),
+  checkedIn: defineSignal<[unknown?]>(machineSignals.checkedIn),
   cancel: defineSignal<[unknown?]>(machineSignals.cancel),
   quotaGranted: defineSignal<[unknown?]>(machineSignals.quotaGranted),
   quotaRefused: defineSignal<[unknown?]>(machineSignals.quotaRefused),
@@ -112,11 +115,14 @@ export function openMachine(input: MachineInput) {
   );
   setHandler(
     signal.markReady,
-    received('markReady', markReadyBody, (body: { result?: number; message?: string }) => ({
-      type: 'marked',
-      result: body.result ?? 0,
-      ...(body.message ? { message: body.message } : {}),
-    })),
+    received('markReady', machineReadyBody, ({ result = 0, message, guest }: z.output<typeof machineReadyBody>) => {
+      const word = { result, ...(message ? { message } : {}) };
+      return guest ? { type: 'checkedIn', post: { ...guest, ...word } } : { type: 'marked', ...word };
+    }),
+  );
+  setHandler(
+    signal.checkedIn,
+    received('checkedIn', checkedInBody, (post: GuestPost) => ({ type: 'checkedIn', post })),
   );
   /** Under another key it is for an earlier machine of this id. */
   const ofQuota = (key: string, event: MachineEvent): MachineEvent =>

@@ -18,6 +18,8 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     since: new Date(life.sinceMs).toISOString(),
     ...(deadline === undefined ? {} : { deadline: new Date(deadline).toISOString() }),
     generation: life.generation,
+    bundle: { name: input.plan.bundle.name, digest: input.plan.bundle.digest },
+    ...(life.checkIn ? { checkIn: checkInOf(life.checkIn) } : {}),
     ...(life.access ? { access: life.access } : {}),
     phases: timeline(life),
     debts: life.debts.map((debt) => ({ kind: debt.kind, key: debt.key, since: new Date(debt.sinceMs).toISOString() })),
@@ -35,6 +37,11 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     facts: life.facts,
   };
 }
+
+const checkInOf = ({ atMs, ...checkIn }: NonNullable<MachineLife['checkIn']>) => ({
+  at: new Date(atMs).toISOString(),
+  ...checkIn,
+});
 
 const decisionOf = ({ atMs, ...decision }: NonNullable<MachineLife['decision']>) => ({
   ...decision,

@@ -103,6 +103,17 @@ describe('the user-data of a bundle', () => {
     expect(only?.replace(/^\S+ /, '')).toBe(mistake);
   });
 
+  it.each([
+    ['checkin', { kind: 'checkin' }],
+    ['{any: [checkin, manual]}', { kind: 'any', commands: [], manual: true, checkIn: true }],
+    ['{all: [checkin, steps]}', { kind: 'checkin' }],
+  ])('lets its machine call home where its gate is %s', async (ready, gate) => {
+    const { recipe } = await bundle(`ready: ${ready}\ncommands: [{run: ['true']}]\n`);
+    const made = await recipe();
+    expect(made.gate).toEqual(gate);
+    expect(made.steps.map(({ title }) => title)).toEqual(['check-in', 'true']);
+  });
+
   it('takes over what it does not say itself from the bundle that it extends', async () => {
     const { folder, recipe } = await bundle('extends: base\nuserData: {packages: [b]}\n');
     await writeFile(join(folder, 'base.yaml'), 'part: true\nuserData: {packages: [a], scripts: [{run: [setup]}]}\n');

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Access, MachinePhase } from '../../src/domain/lease.ts';
+import { isLeaving, type Access, type MachinePhase } from '../../src/domain/lease.ts';
 import { applyMachine, bornMachine, type MachineEvent } from '../../src/domain/machine-life.ts';
 import {
-  isLeaving,
   quotaOf,
   selfReclaimGraceMs,
   type Hold,

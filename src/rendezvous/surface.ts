@@ -1,0 +1,139 @@
+import fastify, { LogController } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { factsLimitBytes, guestWords, readFacts, verdicts, type Verdict } from '../domain/check-in.ts';
+import type { CheckInIdentity, GuestPost } from '../domain/guest-post.ts';
+import { DomainError } from '../domain/failure.ts';
+import { providerKey } from '../domain/ids.ts';
+import { identityNamed, isSecretOf } from './identity.ts';
+import { limitOf } from './limits.ts';
+import { rendezvousTls } from './tls.ts';
+
+/** What came of a post, or why a request got no further. */
+export const outcomes = [...verdicts, 'forged', 'oversize', 'unreadable', 'throttled', 'failed'] as const;
+export type Outcome = (typeof outcomes)[number];
+
+export interface SurfaceDeps {
+  readonly installationKey: Uint8Array;
+  /** Takes it to the machine, or says why not. */
+  readonly post: (who: CheckInIdentity, post: GuestPost) => Promise<Verdict>;
+  /** What the guest fetches, while it is there. @throws DomainError Gone, NotFound */
+  readonly lastStage: (who: CheckInIdentity) => Promise<string>;
+  readonly logger: Logger;
+}
+
+export interface Surface {
+  readonly app: FastifyInstance;
+  readonly counts: ReadonlyMap<Outcome, number>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the rendezvous: which machine has proven itself. */
+    guest: CheckInIdentity | undefined;
+  }
+}
+
+const status: Readonly<Record<Outcome, number>> = {
+  taken: 200,
+  duplicate: 200,
+  replayed: 410,
+  late: 410,
+  contradicts: 409,
+  moved: 403,
+  tooMany: 409,
+  forged: 403,
+  oversize: 413,
+  unreadable: 400,
+  throttled: 429,
+  failed: 503,
+};
+
+/** Of one machine: its script makes three or four requests in all. */
+const guestRate = { callsPerSecond: 1, burst: 20 };
+/** Of those who could not prove to be anybody, by address: many guests may share one. */
+const strangerRate = { callsPerSecond: 1, burst: 60 };
+/** More at once are guests that wait a moment. */
+const connectionsMax = 512;
+
+/** Where guests call home, over HTTPS with the pinned key; not listening yet. */
+export function createSurface(deps: SurfaceDeps): Surface {
+  const { key, cert } = rendezvousTls(deps.installationKey);
+  const loggerInstance: FastifyBaseLogger = deps.logger;
+  const app = fastify({
+    // What is slow, large or silent is cut off: nobody holds a place for long.
+    https: { key, cert, minVersion: 'TLSv1.2', maxHeaderSize: 4_096, handshakeTimeout: 10_000 },
+    bodyLimit: factsLimitBytes,
+    requestTimeout: 20_000,
+    connectionTimeout: 30_000,
+    keepAliveTimeout: 5_000,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 300 },
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true }),
+  });
+  app.server.maxConnections = connectionsMax;
+  app.server.headersTimeout = 10_000;
+  const counts = new Map<Outcome, number>(outcomes.map((outcome) => [outcome, 0]));
+  const guests = limitOf(guestRate);
+  const strangers = limitOf(strangerRate);
+
+  const answer = async (request: FastifyRequest, reply: FastifyReply, outcome: Outcome): Promise<FastifyReply> => {
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    const about = { machine: request.guest?.machineId ?? 'unproven', source: request.ip, outcome };
+    if (outcome === 'taken' || outcome === 'duplicate') deps.logger.debug(about, 'a guest has checked in');
+    else if (outcome === 'failed') deps.logger.error(about, 'a check-in could not be taken to its machine');
+    else deps.logger.warn({ security: true, ...about }, 'a check-in was refused');
+    return reply.status(status[outcome]).type('text/plain').send(`${outcome}\n`);
+  };
+
+  app.decorateRequest('guest', undefined);
+  // Before a byte of a body is read.
+  app.addHook('onRequest', async (request, reply) => {
+    const who = identityNamed((request.params as { id?: string }).id ?? '');
+    const [scheme = '', secret = ''] = (request.headers.authorization ?? '').split(' ');
+    if (!who || scheme.toLowerCase() !== 'bearer' || !isSecretOf(deps.installationKey, who, secret))
+      return answer(request, reply, strangers.take(request.ip) ? 'forged' : 'throttled');
+    request.guest = who;
+    if (!guests.take(`${who.machineId} ${who.birth}`)) return answer(request, reply, 'throttled');
+    return undefined;
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.setErrorHandler((error, request, reply) => {
+    const { statusCode } = error as { statusCode?: number };
+    if (statusCode === 413) return answer(request, reply, 'oversize');
+    if (statusCode !== undefined && statusCode < 500) return answer(request, reply, 'unreadable');
+    if (error instanceof DomainError && ['Gone', 'NotFound'].includes(error.type))
+      return answer(request, reply, 'late');
+    deps.logger.error({ error }, 'the rendezvous failed');
+    return answer(request, reply, 'failed');
+  });
+
+  const take = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    post: Pick<GuestPost, 'facts' | 'hostKeys' | 'result' | 'message'> | undefined,
+  ): Promise<FastifyReply> => {
+    const who = request.guest;
+    if (!who || !post) return answer(request, reply, 'unreadable');
+    const { machineId, birth, generation } = who;
+    const from = { key: providerKey(machineId, birth), generation, source: request.ip };
+    return answer(request, reply, await deps.post(who, { ...from, ...post }));
+  };
+  const bodyOf = ({ body }: FastifyRequest): string => (typeof body === 'string' ? body : '');
+
+  const at = '/rendezvous/v1/machines/:id';
+  app.post(`${at}/facts`, (request, reply) => take(request, reply, readFacts(bodyOf(request))));
+  app.post(`${at}/ready`, (request, reply) => {
+    const { result = '' } = request.query as { result?: unknown };
+    if (typeof result !== 'string' || !/^\d{1,3}$/.test(result)) return answer(request, reply, 'unreadable');
+    const message = guestWords(bodyOf(request));
+    return take(request, reply, { result: Number(result), ...(message === '' ? {} : { message }) });
+  });
+  app.get(`${at}/last-stage`, async (request, reply) => {
+    if (!request.guest) return answer(request, reply, 'unreadable');
+    return reply.type('text/plain').send(await deps.lastStage(request.guest));
+  });
+  return { app, counts };
+}
