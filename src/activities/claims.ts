@@ -17,7 +17,10 @@ const turns = createTurns(updatesAtOnce);
 
 export function claimActivities(deps: Deps): Pick<Activities, 'claimMachine' | 'watchClaim' | 'planSchedule'> {
   return {
-    claimMachine: (input) => beating((signal) => askPool(deps.client.workflow, input, signal)),
+    claimMachine: (input) =>
+      Context.current().info.isLocal
+        ? atOnce(deps.client.workflow, input)
+        : beating((signal) => askPool(deps.client.workflow, input, signal)),
 
     watchClaim: (input) =>
       beating((signal) => watchQueue(deps.client.workflow, input, deps.times.leaseEveryMs, signal), {
@@ -34,6 +37,21 @@ export function claimActivities(deps: Deps): Pick<Activities, 'claimMachine' | '
       }
     },
   };
+}
+
+/** Tasks of leases that wait for their pools: the pools need places for tasks of their own on the same worker. */
+const waitingTasks = createTurns(updatesAtOnce);
+
+/** As part of a task of the lease, for which nobody may wait in a line. A local activity has no heartbeat. */
+async function atOnce(workflows: WorkflowClient, input: PoolClaim): Promise<PoolAnswer> {
+  const signal = Context.current().cancellationSignal;
+  try {
+    if (waitingTasks.isBusy('') || turns.isBusy(input.pool))
+      throw new DomainError('ProviderUnavailable', `Many ask pool ${input.pool} now.`);
+    return await waitingTasks.take('', signal, () => askPool(workflows, input, signal));
+  } catch (error) {
+    throw toTemporal(error);
+  }
 }
 
 /** Asks the next pool of the name, and the next, until one of them has more to say than that the lease is queued. */

@@ -35,6 +35,8 @@ export function createTurns(most: number) {
   };
 
   return {
+    /** Whether who comes now would have to wait. */
+    isBusy: (name: string): boolean => (lines.get(name)?.running ?? 0) >= most,
     async take<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
       await enter(name, signal);
       try {

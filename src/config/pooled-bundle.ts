@@ -23,5 +23,5 @@ export function pooledPlan(
   const digest = createHash('sha256')
     .update(JSON.stringify({ ...made, steps: recipe.steps.slice(0, steps) }))
     .digest('hex');
-  return { ...plan, pool: { name: pool, digest, steps } };
+  return { ...plan, pool: { name: pool, digest, steps, atOnce: true } };
 }

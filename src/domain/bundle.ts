@@ -152,4 +152,6 @@ export interface PooledBundle {
   readonly digest: string;
   /** How many steps are the bundle's; a lease's own come after them. */
   readonly steps: number;
+  /** It is asked within the task of the lease that wants to know. Absent in plans of before. */
+  readonly atOnce?: true;
 }

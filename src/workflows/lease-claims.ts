@@ -1,5 +1,5 @@
 import { CancellationScope, getExternalWorkflowHandle, isCancellation } from '@temporalio/workflow';
-import type { PoolAnswer } from '../activities/activities.ts';
+import type { PoolAnswer, PoolClaim } from '../activities/activities.ts';
 import { poolSignals } from '../contract/messages.ts';
 import { machineWorkflowId, poolWorkflowId } from '../domain/ids.ts';
 import { claimFor } from '../domain/lease-claim.ts';
@@ -8,7 +8,19 @@ import { attemptsOf } from '../domain/lease-next.ts';
 import { watchClosed } from './children.ts';
 import { reasonOf } from './failures.ts';
 import type { LeaseDesk } from './lease-desk.ts';
-import { claims, watch } from './proxies.ts';
+import { claims, claimsAtOnce, watch } from './proxies.ts';
+
+async function askFor(claim: PoolClaim, atOnce = false): Promise<PoolAnswer> {
+  if (atOnce) {
+    try {
+      return await claimsAtOnce.claimMachine(claim);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      // Busy, or slow: it is the same claim when it is asked again.
+    }
+  }
+  return claims.claimMachine(claim);
+}
 
 /** What a lease has under way with its bundle's pool: its claim, and the looks at whom it waits for. */
 export function openClaims(desk: LeaseDesk) {
@@ -26,7 +38,7 @@ export function openClaims(desk: LeaseDesk) {
     if (!claim || pool === undefined) return answer(attempt, { state: 'none', why: 'its bundle has no pool' });
     const scope = new CancellationScope({ cancellable: true });
     const over = scope
-      .run(() => claims.claimMachine({ pool, claim }))
+      .run(() => askFor({ pool, claim }, desk.life.plan?.pool?.atOnce))
       .then(
         (said) => answer(attempt, said),
         (error: unknown) => {

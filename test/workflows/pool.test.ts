@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { poolWorkflowId } from '../../src/domain/ids.ts';
 import { fakePlan } from '../support/fake-plan.ts';
-import { startLeaseBench, type LeaseBench } from '../support/lease-bench.ts';
+import { startLeaseBench, type LeaseBench, type Leased } from '../support/lease-bench.ts';
 import { createPool, pooledPlan } from '../support/pool-bench.ts';
 import { until } from '../support/until.ts';
 import { failed, job, refusal, steps, update, waitReady } from './kit.ts';
@@ -152,6 +152,39 @@ describe.concurrent('a pool', () => {
     await pool.warm(1);
     expect(pool.world.machines.size).toBe(2);
     expect((await pool.status()).waiting).toEqual([]);
+    await pool.end();
+  });
+
+  test('is asked within the first task of a lease, and by an activity when it does not answer at once', async () => {
+    const pool = createPool(bench, { target: 2, ceiling: 2 });
+    const plan = pooledPlan(pool.name, { steps });
+    pool.world.plan = plan.pool ? { ...plan, pool: { ...plan.pool, atOnce: true } } : plan;
+    await pool.declare();
+    await pool.warm(2);
+    const eventsOf = async ({ handle }: Leased) => (await handle.fetchHistory()).events ?? [];
+    const scheduled = async (leased: Leased) =>
+      (await eventsOf(leased)).map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name);
+    const askedWithin = async (leased: Leased) =>
+      (await eventsOf(leased)).map((event) => {
+        const data = event.markerRecordedEventAttributes?.details?.['data']?.payloads?.[0]?.data;
+        return data
+          ? (JSON.parse(Buffer.from(data).toString()) as { activity_type?: string }).activity_type
+          : undefined;
+      });
+
+    const first = await pool.lease();
+    expect(await update(first, 'waitReady')).toMatchObject({ state: 'ready', access: { user: 'root' } });
+    expect(await askedWithin(first)).toContain('claimMachine');
+
+    const second = await pool.lease({}, 0, (world) => world.hold('claimMachine'));
+    await until('it asks by an activity', async () => (await scheduled(second)).includes('claimMachine'));
+    second.world.letGo('claimMachine');
+    expect(await update(second, 'waitReady')).toMatchObject({ state: 'ready' });
+
+    for (const leased of [first, second]) {
+      await update(leased, 'release');
+      expect(await leased.handle.result()).toMatchObject({ state: 'released' });
+    }
     await pool.end();
   });
 
