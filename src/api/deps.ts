@@ -39,7 +39,9 @@ export interface ApiDeps {
   /** The machines of a provider, where they stand; undefined where they do not, or for a name that is not configured. */
   readonly standing: (provider: string) => Standing | undefined;
   /** To look at its machines; undefined for a name that is not configured. */
-  readonly provider: (name: string) => Pick<Provider, 'findByKey' | 'get' | 'capabilities' | 'console'> | undefined;
+  readonly provider: (
+    name: string,
+  ) => Pick<Provider, 'findByKey' | 'get' | 'capabilities' | 'console' | 'userData'> | undefined;
   /** Accounts with a quota or a rate, as the settings say now. */
   readonly accounts: () => Promise<readonly Account[]>;
   /** Names of all that are configured. */

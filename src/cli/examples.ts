@@ -65,6 +65,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'machine show': ['slipway machine show web.1'],
   'machine power': ['slipway machine power web.1 off', 'slipway machine power web.1 reset'],
   'machine console': ['slipway machine console web.1', 'slipway machine console web.1 --bytes 200 --raw'],
+  'machine userdata': ['slipway machine userdata web.1', 'slipway machine userdata web.1 --from changed.yaml'],
   'machine forget': ['slipway machine forget web.1 --reason "the account was closed" --yes'],
   pool: ['slipway pool list', 'slipway pool show web', 'slipway pool set web --target 5'],
   'pool list': ['slipway pool list', 'slipway pool list --json'],

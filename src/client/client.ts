@@ -75,6 +75,13 @@ export interface SlipwayClient {
     power(machineId: string, action: PowerAction): Promise<MachineView>;
     /** The end of what it has said on its console; 16 KiB when it is not said how much. */
     console(machineId: string, maxBytes?: number): Promise<string>;
+    /** The cloud-init document that it was given, its secrets hidden. */
+    userData(machineId: string): Promise<Readonly<Record<string, unknown>>>;
+    /** Another one in its place: what is hidden stays. @throws DomainError InvalidRequest naming what cannot be so */
+    changeUserData(
+      machineId: string,
+      config: Readonly<Record<string, unknown>>,
+    ): Promise<Readonly<Record<string, unknown>>>;
     /** Gives up a stuck machine that its provider may have for ever. @throws DomainError InvalidRequest when it is not stuck */
     forget(machineId: string, reason: string): Promise<MachineStatus>;
     /** The last 4 KiB of what a machine that failed had to say, as an attempt names it. */
@@ -222,6 +229,9 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
         json(`/v1/machines/${encodeURIComponent(machineId)}/power`, { method: 'POST', body: { action }, once: true }),
       console: async (machineId, bytes) =>
         (await transport.ask(`/v1/machines/${encodeURIComponent(machineId)}/console`, { query: { bytes } })).text(),
+      userData: (machineId) => json(`/v1/machines/${encodeURIComponent(machineId)}/userdata`),
+      changeUserData: (machineId, body) =>
+        json(`/v1/machines/${encodeURIComponent(machineId)}/userdata`, { method: 'PUT', body }),
       forget: (machineId, reason) =>
         json(`/v1/machines/${encodeURIComponent(machineId)}/forget`, { method: 'POST', body: { reason } }),
       evidenceTail: async (machineId, { what, step = 0, generation }) => {

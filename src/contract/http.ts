@@ -169,6 +169,8 @@ export const leaseParams = z.strictObject({ id });
 export const taskParams = z.strictObject({ id, task: id });
 export const bundleParams = z.strictObject({ name: z.string().min(1).max(200) });
 export const machineParams = z.strictObject({ id: z.string().min(1).max(200) });
+/** A machine's cloud-init document, as a map; of what is read its secrets are hidden. */
+export const userDataBody = z.record(z.string(), z.unknown());
 export const consoleDefaultBytes = 16_384;
 const consoleMaxBytes = 1_048_576;
 export const consoleQuery = z.strictObject({ bytes: wholeNumber.pipe(z.int().min(1).max(consoleMaxBytes)).optional() });

@@ -4,6 +4,7 @@ import { DomainError } from '../domain/failure.ts';
 const words = {
   power: 'switches no machines on and off',
   console: 'has no consoles to read',
+  userData: 'keeps no user-data',
 } as const;
 
 /** A provider is asked for what it does not have. @param able names of those that do */

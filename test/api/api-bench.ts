@@ -44,12 +44,20 @@ export async function startApiBench(change: Partial<ApiDeps> = {}) {
   const fake = world.activities();
   const quota = { machines: 1 };
   /** How the provider says that its machines stand, and what they say. */
-  const provider = { state: 'running' as ProviderState, console: '' };
+  const provider = {
+    state: 'running' as ProviderState,
+    console: '',
+    userData: '#cloud-config\n{"hostname":"web","password":"P"}\n',
+  };
   const provided: ReturnType<ApiDeps['provider']> = {
-    capabilities: () => ({ ...memoryProvider().provider.capabilities(), console: true }),
+    capabilities: () => ({ ...memoryProvider().provider.capabilities(), console: true, userData: true }),
     findByKey: async (key) => ({ key }),
     get: async () => ({ state: provider.state }),
     console: async (_ref, maxBytes) => provider.console.slice(-maxBytes),
+    userData: {
+      read: async () => provider.userData,
+      update: async (_ref, text) => void (provider.userData = text),
+    },
   };
   const reserve: Activities['reserveQuota'] = ({ account, ask }) => {
     const to = { workflows: bench.client.workflow, taskQueue: bench.taskQueue, tuning: defaultTuning };

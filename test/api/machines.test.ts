@@ -55,6 +55,23 @@ describe('the console of a machine', () => {
   });
 });
 
+describe('the user-data of a machine', () => {
+  const put = async (body: object) =>
+    (await bench.ask(`/v1/machines/${machine}/userdata`, { method: 'PUT', body: JSON.stringify(body) })).json();
+
+  it('is seen without its secrets, and changed with them', async () => {
+    expect(await json(`/v1/machines/${machine}/userdata`)).toEqual({ hostname: 'web', password: '(secret)' });
+    const changed = { hostname: 'web', password: '(secret)', packages: ['nginx'] };
+    expect(await put(changed)).toEqual(changed);
+    expect(bench.provider.userData).toBe('#cloud-config\n{"hostname":"web","password":"P","packages":["nginx"]}\n');
+    expect(await put({ hostname: 'mine', password: 'Q' })).toMatchObject({
+      type: 'InvalidRequest',
+      detail: `The user-data of machine ${machine}: hostname is slipway’s to say.`,
+    });
+    expect(bench.provider.userData).toContain('"packages"');
+  });
+});
+
 it('a provider without consoles is named, and a machine of one that is not configured is shown all the same', async () => {
   const other = await startApiBench({ provider: () => undefined });
   try {

@@ -14,6 +14,7 @@ import {
   providerView,
   standingMachine,
   standingParams,
+  userDataBody,
 } from '../../contract/http.ts';
 import { forgetBody, powerBody } from '../../contract/lease.ts';
 import { leavingOf } from '../leaving.ts';
@@ -21,6 +22,7 @@ import { listMachines } from '../listings.ts';
 import { forgetMachine, powerMachine, readConsole, viewMachine } from '../machines.ts';
 import type { Routes } from '../server.ts';
 import { listStanding, putBack } from '../standing.ts';
+import { changeUserData, readUserData } from '../user-data.ts';
 
 export const operatorRoutes: Routes = (api, deps) => {
   api.get(
@@ -66,6 +68,31 @@ export const operatorRoutes: Routes = (api, deps) => {
       const text = await readConsole(deps, request.params.id, bytes, leavingOf(reply));
       return reply.type('text/plain; charset=utf-8').send(text);
     },
+  );
+  api.get(
+    '/v1/machines/:id/userdata',
+    {
+      schema: {
+        summary: 'The cloud-init document that a machine was given, its secrets hidden',
+        params: machineParams,
+        response: { 200: userDataBody },
+      },
+    },
+    async (request, reply) => ({ ...(await readUserData(deps, request.params.id, leavingOf(reply))) }),
+  );
+  api.put(
+    '/v1/machines/:id/userdata',
+    {
+      schema: {
+        summary: 'Another document in its place: what is hidden stays; the guest sees it when it boots next, or asks',
+        params: machineParams,
+        body: userDataBody,
+        response: { 200: userDataBody },
+      },
+    },
+    async (request, reply) => ({
+      ...(await changeUserData(deps, request.params.id, request.body, leavingOf(reply))),
+    }),
   );
   api.post(
     '/v1/machines/:id/forget',

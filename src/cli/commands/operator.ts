@@ -12,6 +12,7 @@ import { withStack } from '../with-stack.ts';
 import { addBundle } from './bundle.ts';
 import { noteSettings } from '../settings-note.ts';
 import { addPower } from './machine-power.ts';
+import { addUserData } from './machine-userdata.ts';
 import { addStanding } from './standing.ts';
 
 export function addOperator(program: Command, action: Action): void {
@@ -140,6 +141,7 @@ function addMachine(program: Command, action: Action): void {
       }),
     );
   addPower(machine, action);
+  addUserData(machine, action);
   addForget(machine, action);
 }
 

@@ -1,0 +1,50 @@
+import { parse } from 'yaml';
+import { cloudConfigText, type CloudConfig } from '../domain/cloud-config.ts';
+import { DomainError } from '../domain/failure.ts';
+import { withoutSecrets, withSecrets } from '../domain/shown-user-data.ts';
+import { lacking } from '../providers/lacking.ts';
+import type { ApiDeps } from './deps.ts';
+import { showMachine } from './machines.ts';
+
+const withinMs = 15_000;
+
+/** The document as its provider has it, with the way to change it. */
+async function documentOf(deps: ApiDeps, machineId: string, signal: AbortSignal) {
+  const { provider: name, key } = await showMachine(deps, machineId);
+  const provider = deps.provider(name);
+  if (!provider?.userData) {
+    const able = deps.providers.filter((each) => deps.provider(each)?.capabilities().userData);
+    throw lacking(name, 'userData', able);
+  }
+  const { userData } = provider;
+  const within = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+  const ref = await provider.findByKey(key, within);
+  if (!ref) throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
+  const config: unknown = parse(await userData.read(ref, within));
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    throw new DomainError('Internal', `The user-data of machine ${machineId} is no cloud-config.`);
+  return { config: config as CloudConfig, update: (text: string) => userData.update(ref, text, within) };
+}
+
+/** Its secrets are hidden. @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot) */
+export async function readUserData(deps: ApiDeps, machineId: string, signal: AbortSignal): Promise<CloudConfig> {
+  return withoutSecrets((await documentOf(deps, machineId, signal)).config);
+}
+
+/**
+ * In place of the document: hidden secrets stay what they are. The guest sees it when it boots next, or asks.
+ * @throws DomainError as `readUserData`; InvalidRequest naming what cannot be so
+ */
+export async function changeUserData(
+  deps: ApiDeps,
+  machineId: string,
+  edited: CloudConfig,
+  signal: AbortSignal,
+): Promise<CloudConfig> {
+  const { config: current, update } = await documentOf(deps, machineId, signal);
+  const { config, mistakes } = withSecrets(edited, current);
+  if (mistakes.length > 0)
+    throw new DomainError('InvalidRequest', `The user-data of machine ${machineId}: ${mistakes.join('; ')}.`);
+  await update(cloudConfigText(config));
+  return withoutSecrets(config);
+}
