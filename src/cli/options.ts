@@ -45,6 +45,7 @@ export const collectOption = (command: Command): Command =>
 export const leaseOptions = (command: Command): Command =>
   command
     .requiredOption('-b, --bundle <name>', 'the bundle to lease (slipway bundle list)')
+    .option('--provider <name>', 'only the bundle’s variants of this provider')
     .option('-p, --param <name=value>', 'a parameter of the bundle; may be repeated', each(keyValue))
     .option(
       '-f, --file <local:/remote[:mode[:owner[:group]]]>',

@@ -27,6 +27,7 @@ export interface CommandFlags {
 /** What a machine is leased with. */
 export interface LeaseFlags {
   readonly bundle: string;
+  readonly provider?: string;
   readonly param?: readonly (readonly [string, string])[];
   readonly file?: readonly FileFlag[];
   readonly ttl?: number;
@@ -167,6 +168,7 @@ export async function leaseRequestOf(
   return {
     leaseId,
     bundle: flags.bundle,
+    ...(flags.provider === undefined ? {} : { provider: flags.provider }),
     ...(flags.param === undefined ? {} : { parameters: parametersOf(flags.param) }),
     ...(files.length > 0 ? { files } : {}),
     ...(flags.ttl === undefined ? {} : { ttlMs: flags.ttl }),

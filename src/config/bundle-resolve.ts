@@ -119,6 +119,9 @@ function gateOf(ready: Ready, variables: Variables): Recipe['gate'] {
   return { kind, commands, manual, ...(checkIn ? { checkIn } : {}) };
 }
 
+const variantsOf = (spec: BundleSpec | undefined, wanted: string | undefined): BundleSpec['variants'] =>
+  (spec?.variants ?? []).filter(({ provider }) => wanted === undefined || provider === wanted);
+
 /** The bundle for this request's parameters. @throws DomainError InvalidRequest naming everything that it asks beyond it */
 async function admitted(
   bundle: Bundle,
@@ -129,7 +132,13 @@ async function admitted(
   const mistakes = [...wrong];
   const made = wrong.length > 0 ? undefined : specFor(bundle.data, values);
   if (made?.ok === false) mistakes.push(...made.mistakes.map(mistakeText));
-  const spec = made?.ok === true ? made.value : bundle.spec;
+  const whole = made?.ok === true ? made.value : bundle.spec;
+  const variants = variantsOf(whole, request.provider);
+  if (whole !== undefined && variants.length === 0)
+    mistakes.push(
+      `bundle \`${bundle.name}\` has no variant of provider ${request.provider} (${whole.variants.map(({ provider }) => provider).join(', ')})`,
+    );
+  const spec = whole && { ...whole, variants };
   if (spec !== undefined) mistakes.push(...requestMistakes(bundle.name, request, ttlLimits(spec)));
   for (const { where, sha256 } of requestedBlobs(request)) {
     if (await blobs.has(sha256)) continue;

@@ -171,6 +171,7 @@ function secretSourceOf(folder: string, source: NonNullable<SettingsFile['secret
 function withPaths(folder: string, provider: ProviderSettings): ProviderSettings {
   if (provider.type === 'static') return { ...provider, inventory: pathFrom(folder, provider.inventory) };
   if (provider.type !== 'qemu') return provider;
+  if (provider.images === undefined) return provider;
   const images = Object.entries(provider.images).map(([key, image]) => {
     const found = imagePaths.flatMap((at) => (image[at] === undefined ? [] : [[at, pathFrom(folder, image[at])]]));
     return [key, { ...image, ...(Object.fromEntries(found) as typeof image) }] as const;

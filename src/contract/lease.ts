@@ -54,6 +54,7 @@ const collectedPath = guestFolder.regex(/^[^\r\n]*$/, 'must be one line');
 export const leaseRequest: z.ZodType<LeaseRequest> = z.strictObject({
   leaseId: id,
   bundle: id,
+  provider: id.exactOptional(),
   parameters: parameterValues.exactOptional(),
   files: z.array(requestFile).max(100).exactOptional(),
   job: taskSpec.exactOptional(),

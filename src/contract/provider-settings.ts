@@ -61,6 +61,7 @@ const image = z
     initrd: path.describe('goes with `kernel`').exactOptional(),
     append: path.describe('words for `kernel`; `console=ttyS0` when absent').exactOptional(),
     firmware: path.describe('in place of QEMU’s own, for images that boot by UEFI').exactOptional(),
+    warm: z.boolean().describe('boot it once, and clone every machine from that').exactOptional(),
     user: z.string().min(1).max(32).describe('who logs in: its default user; `debian` when absent').exactOptional(),
   })
   .superRefine((value, context) => {
@@ -85,7 +86,10 @@ export const providerSettings = z.discriminatedUnion('type', [
   z.looseObject({
     type: kind('qemu'),
     ...ofEach,
-    images: z.record(name, image).describe('of `qemu`, required there: what its machines are made from, by name'),
+    images: z
+      .record(name, image)
+      .describe('of `qemu`: what its machines are made from, by name; `debian` of cloud.debian.org when absent')
+      .exactOptional(),
     accelerator: z.enum(['kvm', 'hvf', 'tcg']).describe('of `qemu`; what a probe proves when absent').exactOptional(),
     machines: limit.describe('of `qemu`: how many may be there at once; any number when absent').exactOptional(),
     cores: limit.describe('of `qemu`: those of all machines; twice the host’s when absent').exactOptional(),

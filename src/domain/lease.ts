@@ -25,6 +25,8 @@ export interface RequestFile {
 export interface LeaseRequest {
   readonly leaseId: string;
   readonly bundle: string;
+  /** Only the bundle's variants of this one are tried. */
+  readonly provider?: string;
   /** Of the bundle; stands in histories, so never a secret. */
   readonly parameters?: ParameterValues;
   readonly files?: readonly RequestFile[];

@@ -4,6 +4,7 @@ import { withFaults } from './faults/faulty-provider.ts';
 import { createLocalProvider } from './local/client.ts';
 import type { Provider } from './provider.ts';
 import { createQemuProvider } from './qemu/client.ts';
+import { debianImages } from './qemu/debian.ts';
 import type { QemuSettings } from './qemu/settings.ts';
 import { createStaticProvider } from './static/client.ts';
 import type { InventorySource } from '../domain/inventory.ts';
@@ -11,7 +12,7 @@ import type { InventorySource } from '../domain/inventory.ts';
 type ProviderSettings =
   | { readonly type: 'local' }
   | { readonly type: 'static'; readonly inventory: string }
-  | ({ readonly type: 'qemu' } & QemuSettings);
+  | ({ readonly type: 'qemu' } & Partial<QemuSettings>);
 
 /** What the composition root knows; the shapes of `config` are wider. */
 export interface ProvidersOptions {
@@ -49,7 +50,9 @@ export function createProviders(options: ProvidersOptions): ReadonlyMap<string, 
         }
         case 'qemu': {
           const folder = join(state.qemu, name);
-          const qemu = { name, folder, installation, settings: provider, logger: logger.child({ provider: name }) };
+          const { images = debianImages(process.arch) } = provider;
+          const settings = { ...provider, images };
+          const qemu = { name, folder, installation, settings, logger: logger.child({ provider: name }) };
           return [name, faulty(createQemuProvider(qemu))];
         }
         default:

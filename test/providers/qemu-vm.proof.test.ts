@@ -1,12 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { conformanceCases } from '../../src/providers/conformance/cases.ts';
+import { newKeys } from '../support/local-machines.ts';
 import { qemuBench, testImage, withoutVms, type QemuBench } from '../support/qemu-machines.ts';
 
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 
-describe.skipIf(withoutVms())('a real VM', () => {
+const variant = { image: 'debian', cores: 2, memoryMb: 512 };
+const skips = withoutVms();
+
+describe.skipIf(skips)('a real VM', () => {
   let bench: QemuBench;
   beforeAll(async () => {
-    bench = qemuBench({ images: { debian: await testImage() } }, { image: 'debian', cores: 2, memoryMb: 512 });
+    bench = qemuBench({ images: { debian: await testImage() } }, variant);
   });
   afterAll(() => bench.close());
 
@@ -17,6 +22,74 @@ describe.skipIf(withoutVms())('a real VM', () => {
       /done[^]*DataSourceNoCloud \[seed=\/dev\/vdb/,
     );
     expect(await bench.provider.console?.(ref, 65_536, bench.signal())).toContain('real-one login:');
+    await bench.destroyed(ref);
+    expect(await bench.remains()).toEqual([]);
+  });
+});
+
+describe.skipIf(skips)('clones of a warm image', () => {
+  let bench: QemuBench;
+  beforeAll(async () => {
+    bench = qemuBench({ images: { debian: { ...(await testImage()), warm: true } } }, variant);
+    const { ref } = await bench.make();
+    await bench.destroyed(ref);
+  });
+  afterAll(() => bench.close());
+
+  // Two at once are what two cores carry.
+  const few = conformanceCases.filter(({ title }) => !title.startsWith('nothing is left'));
+  for (const { title, run } of few)
+    it(title, () => run({ ...bench.subject(), guests: true, withinMs: 120_000 }), 300_000);
+
+  it('have keys, names, ids, random numbers and a clock of their own, before they are running', async () => {
+    const seen = [];
+    for (const key of ['one', 'two']) {
+      const keys = newKeys();
+      const { ref } = await bench.make(key, {
+        hostKey: keys.hostKey.privateKey,
+        authorizedKeys: [keys.clientKey.publicKey],
+      });
+      const look =
+        'uname -n; cat /etc/machine-id /proc/sys/kernel/random/boot_id; head -c 16 /dev/urandom | od -An -tx1; cat ~/.ssh/authorized_keys; date +%s';
+      const [name, ...lines] = (await bench.sh(ref, look, keys)).trim().split('\n');
+      const clock = Number(lines.pop());
+      expect(name).toBe(key);
+      expect(lines.pop()).toBe(keys.clientKey.publicKey);
+      expect(Math.abs(clock - Date.now() / 1_000)).toBeLessThan(5);
+      seen.push(lines);
+      expect(await bench.sh(ref, 'ls /etc/ssh/ssh_host_*', keys)).toBe(
+        '/etc/ssh/ssh_host_ed25519_key\n/etc/ssh/ssh_host_ed25519_key.pub\n',
+      );
+      await bench.destroyed(ref);
+    }
+    const [one = [], two = []] = seen;
+    expect(one).toHaveLength(3);
+    for (const [n, value] of one.entries()) expect(two[n]).not.toBe(value);
+  });
+
+  it('run cloud-init once more when their document has more than who they are', async () => {
+    const userData = `#cloud-config\n${JSON.stringify({
+      hostname: 'more',
+      ssh_deletekeys: true,
+      ssh_keys: { ed25519_private: bench.keys.hostKey.privateKey, ed25519_public: bench.keys.hostKey.publicKey },
+      ssh_authorized_keys: [bench.keys.clientKey.publicKey],
+      runcmd: [['sh', '-c', 'uname -n >/var/tmp/ran']],
+    })}\n`;
+    const { ref } = await bench.make('more', { userData });
+    const look = 'n=0; until [ -s /var/tmp/ran ] || [ $n = 300 ]; do n=$((n + 1)); sleep 1; done; cat /var/tmp/ran';
+    expect(await bench.sh(ref, look)).toBe('more\n');
+    await bench.destroyed(ref);
+  });
+
+  it('share one template, which is booted again by nobody, also after a kill of all that made it', async () => {
+    const other = bench.again();
+    const [image] = (await other.images?.list(bench.signal())) ?? [];
+    expect(image).toMatchObject({ name: 'debian', warm: true });
+    const began = performance.now();
+    const { ref } = await bench.make();
+    await bench.seen(ref, 'running');
+    // A boot without an accelerator takes longer than this on any computer.
+    expect(performance.now() - began).toBeLessThan(15_000);
     await bench.destroyed(ref);
     expect(await bench.remains()).toEqual([]);
   });

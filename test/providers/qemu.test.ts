@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -7,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
+import { isRoot } from '../support/local-machines.ts';
 import { blankDisk, qemuBench, withoutQemu, type QemuBench } from '../support/qemu-machines.ts';
 
 const skips = withoutQemu();
@@ -50,12 +52,14 @@ describe.skipIf(skips)('a machine of qemu', () => {
   });
 
   it('whose QEMU is killed behind our back is stopped, says so, and can be switched on and destroyed', async () => {
-    const { provider, make, seen, signal, pidOf, destroyed } = on();
+    const { provider, make, signal, pidOf, destroyed } = on();
     const { ref } = await make();
     const { access } = await provider.get(ref, signal());
     process.kill(pidOf(ref), 'SIGKILL');
-    const { facts } = await seen(ref, 'stopped');
-    expect(facts?.['why']).toContain('its QEMU has ended');
+    expect(await provider.get(ref, signal())).toMatchObject({
+      state: 'stopped',
+      facts: { why: expect.stringContaining('its QEMU has ended') },
+    });
     await provider.power?.(ref, 'on', signal());
     expect(await provider.get(ref, signal())).toMatchObject({ state: 'running', access });
     await destroyed(ref);
@@ -163,6 +167,30 @@ describe.skipIf(skips)('a machine of qemu', () => {
     await expect(images?.resolve('mine', signal())).rejects.toMatchObject({ type: 'NotFound' });
     await expect(images?.remove('blank', signal())).rejects.toMatchObject({ type: 'InvalidRequest' });
   }, 60_000);
+});
+
+describe.skipIf(skips || !isRoot)('a disk that is full', () => {
+  it('refuses a machine, of which nothing is left, and lets go of one that is there', async () => {
+    const folder = mkdtempSync(join(files, 'full-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=280m', 'slipway', folder]);
+    const own = qemuBench({ images: { blank: { file: blank } }, accelerator: 'tcg' }, small, folder);
+    try {
+      const { ref } = await own.make();
+      const filler = join(folder, 'filler');
+      execFileSync('sh', ['-c', `dd if=/dev/zero of=${filler} bs=1M 2>/dev/null; true`]);
+      await expect(own.make()).rejects.toMatchObject({
+        type: 'CapacityUnavailable',
+        message: 'The disk of the state folder is full.',
+      });
+      expect(await own.remains()).toHaveLength(2);
+      await own.destroyed(ref);
+      expect(await own.remains()).toEqual([]);
+      rmSync(filler);
+    } finally {
+      await own.close();
+      execFileSync('umount', [folder]);
+    }
+  });
 });
 
 describe.skipIf(skips)('an image', () => {

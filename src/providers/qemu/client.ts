@@ -7,18 +7,28 @@ import type { MachineState, Provider } from '../provider.ts';
 import { takeDisk } from './capture.ts';
 import { forgetOldTombstones, hasTombstone, layTombstone } from '../tombstones.ts';
 import { knownAccelerator } from './accelerator.ts';
-import { inFolder } from './arguments.ts';
+import { inFolder, qemuProgram } from './arguments.ts';
 import { checkQemu } from './check.ts';
 import { consoleTail } from './console.ts';
 import { createImages } from './images.ts';
-import { createMachine, isGone, isOver, nameOf, reloadMachine, withMachine, type Ground } from './machines.ts';
+import {
+  createMachine,
+  isGone,
+  isOver,
+  nameOf,
+  reloadMachine,
+  withMachine,
+  type Base,
+  type Ground,
+} from './machines.ts';
 import { qemuPaths } from './paths.ts';
 import { powerMachine } from './power.ts';
-import { endQemu, isFullText } from './process.ts';
+import { endQemu, isFull, programVersion } from './process.ts';
 import { idOf, loadRecord, loadRecords, machineFolder, noneIfMissing, removeRecord, saveRecord } from './record.ts';
 import { readUserData, replaceUserData } from './seed.ts';
 import type { QemuSettings } from './settings.ts';
-import { checkSpec, limitsOf } from './variant.ts';
+import { createTemplates, inTemplate } from './templates.ts';
+import { checkSpec, limitsOf, type Wanted } from './variant.ts';
 import { viewOf } from './view.ts';
 
 export interface QemuProviderOptions {
@@ -57,6 +67,31 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
     },
   };
   let expireAtMs = 0;
+  const templates = createTemplates(paths, options.logger);
+
+  /**
+   * What all machines of an image and a size share, made once and waited for: the image, and where it is warm a booted one.
+   * A machine's own guest is never waited for.
+   */
+  async function baseOf(wanted: Wanted, signal: AbortSignal): Promise<Base & { readonly user: string }> {
+    const image = await images.ready(wanted.image, signal);
+    const { settings: of } = image;
+    const user = wanted.user ?? of.user ?? 'debian';
+    const base = { file: image.file, format: image.format, image: image.name };
+    if (of.warm !== true) return { user, image: of, base };
+    const hardware = await ground.hardware(wanted, of);
+    const version = (await programVersion(qemuProgram(hardware.arch))) ?? '';
+    const size = wanted.diskGb === undefined ? {} : { diskGb: wanted.diskGb };
+    const template = await templates.ready({ image, hardware, user, version, ...size }, signal);
+    if (typeof template === 'string') return { user, image: of, base, cold: template };
+    const disk = { file: join(template.folder, inTemplate.disk), format: 'qcow2', image: image.name } as const;
+    return { user, image: of, base: disk, template: template.id };
+  }
+
+  const listed = async () => {
+    const warm = await templates.images();
+    return (await images.list()).map((view) => (warm.has(view.name) ? Object.assign(view, { warm: true }) : view));
+  };
 
   const known = async (id: string) => {
     const record = await loadRecord(paths, id);
@@ -96,8 +131,10 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       signal.throwIfAborted();
       const wanted = checkSpec(name, spec);
       if (hasTombstone(paths.tombstones, key)) throw isOver(key);
-      const image = await images.ready(wanted.image, signal);
-      const { id } = await createMachine(ground, { key, spec, tags, wanted, image }, signal);
+      const there = await loadRecord(paths, idOf(key));
+      if (there && there.phase !== 'making') return { machine: there.id, key };
+      const { user, ...base } = await baseOf(wanted, signal);
+      const { id } = await createMachine(ground, { key, spec, tags, wanted, user, base }, signal);
       signal.throwIfAborted();
       return { machine: id, key };
     },
@@ -132,7 +169,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
         if (of !== undefined) await layTombstone(paths.tombstones, of);
         await destroy(machine, signal);
       } catch (error) {
-        if (!isFullText((error as NodeJS.ErrnoException).code ?? '')) throw error;
+        if (!isFull(error)) throw error;
         // Nothing can be written, not even that it goes: what takes the room goes first.
         await endQemu(nameOf(machine), machineFolder(paths, machine));
         await rm(join(machineFolder(paths, machine), inFolder.disk), { force: true });
@@ -142,10 +179,10 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
 
     async reload({ machine = '' }, spec, generation, signal) {
       const wanted = checkSpec(name, spec);
-      const { base } = await known(machine);
-      // It may have been fetched for another machine and be gone since.
-      if (base.image === wanted.image) await images.ready(wanted.image, signal);
-      await reloadMachine(ground, machine, spec, generation, signal);
+      const record = await known(machine);
+      if (record.generation >= generation && record.phase !== 'making') return;
+      const { user: _, ...base } = await baseOf(wanted, signal);
+      await reloadMachine(ground, machine, { spec, base }, generation, signal);
     },
 
     power: ({ machine = '' }, action, signal) => powerMachine(ground, machine, action, signal),
@@ -177,10 +214,10 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
     },
 
     images: {
-      list: () => images.list(),
+      list: listed,
       async resolve(image, signal) {
         signal.throwIfAborted();
-        const found = (await images.list()).find((each) => each.name === image);
+        const found = (await listed()).find((each) => each.name === image);
         if (found) return found;
         throw new DomainError('NotFound', `Provider ${name} has no image ${JSON.stringify(image)}.`);
       },
@@ -198,6 +235,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
             hint: `The first is ${users[0]?.tags['slipway-machine']}.`,
           });
         await images.remove(image);
+        await templates.prune(image);
       },
     },
 

@@ -26,7 +26,7 @@ interface Captured {
   readonly of: string;
   readonly createdAt: string;
   /** How it is booted, and who logs in: as the image that its machine was made from. */
-  readonly settings: Pick<ImageSettings, 'kernel' | 'initrd' | 'append' | 'firmware' | 'user'>;
+  readonly settings: Pick<ImageSettings, 'kernel' | 'initrd' | 'append' | 'firmware' | 'user' | 'warm'>;
 }
 
 export interface ImageStore {
@@ -139,7 +139,7 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
       return (await Promise.all([...all].map(view))).filter((each) => each !== undefined);
     },
 
-    async capture(name, of, { kernel, initrd, append, firmware, user }, take) {
+    async capture(name, of, { kernel, initrd, append, firmware, user, warm }, take) {
       if (!imageName.test(name))
         throw new DomainError('InvalidRequest', `${JSON.stringify(name)} is no name for an image.`, {
           hint: 'Letters, digits, dot, underscore and hyphen, at most 63.',
@@ -154,7 +154,7 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
             await rm(part, { recursive: true, force: true });
             await mkdir(part, { recursive: true, mode: 0o700 });
             await take(join(part, 'disk.qcow2'));
-            const given = Object.entries({ kernel, initrd, append, firmware, user }).filter(
+            const given = Object.entries({ kernel, initrd, append, firmware, user, warm }).filter(
               ([, text]) => text !== undefined,
             );
             const own: Captured = {

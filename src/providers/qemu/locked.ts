@@ -1,13 +1,16 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { takeLock } from '../../host/lock.ts';
+import { diskFull, isFull } from './process.ts';
 
 const lookAgainMs = 5;
 
 /** Alone over all processes that share the folder; others wait, each with its own signal. */
 export async function alone<T>(lock: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   for (;;) {
-    const taken = await takeLock(lock);
+    const taken = await takeLock(lock).catch((error: unknown) => {
+      throw isFull(error) ? diskFull(error) : error;
+    });
     if (taken.held) {
       try {
         return await work();

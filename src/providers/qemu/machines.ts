@@ -1,17 +1,21 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../../domain/failure.ts';
+import { shellWord } from '../../domain/shell-word.ts';
 import type { CreateSpec, OwnerTags } from '../provider.ts';
 import { hasTombstone } from '../tombstones.ts';
+import { identityScript, isMoreThanIdentity, writeIdentity } from './clone.ts';
 import { inFolder, type Hardware, type Launch } from './arguments.ts';
-import type { ReadyImage } from './images.ts';
 import { alone, lockOf } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, endQemu, isFullText, NotStarted, qemuImg, startQemu } from './process.ts';
 import { idOf, layRecord, loadRecord, loadRecords, machineFolder, removeRecord, saveRecord } from './record.ts';
 import type { MachineRecord } from './record.ts';
+import { withQmp } from './qmp.ts';
 import { writeSeed } from './seed.ts';
+import { inTemplate } from './templates.ts';
 import type { ImageSettings } from './settings.ts';
 import { lacksRoom, type Use, type Wanted } from './variant.ts';
 
@@ -22,18 +26,23 @@ export interface Ground {
   readonly hardware: (wanted: Wanted, boot: ImageSettings) => Promise<Hardware>;
 }
 
+/** What a machine's disk lies upon. */
+export type Base = Pick<MachineRecord, 'image' | 'base' | 'template' | 'cold'>;
+
 export interface Order {
   readonly key: string;
   readonly spec: CreateSpec;
   readonly tags: OwnerTags;
   readonly wanted: Wanted;
-  readonly image: ReadyImage;
+  readonly user: string;
+  readonly base: Base;
 }
 
 /** Below those that a system gives to whoever asks for any (ip_local_port_range). */
 const ports = { first: 20_000, count: 12_000 } as const;
 /** What must be free beside a machine that is made: a guest whose writes find no room stands still. */
 const freeDiskMb = 256;
+const restoresWithinMs = 15_000;
 const mib = 1_048_576;
 
 export const nameOf = (id: string): string => `slipway-${id}`;
@@ -75,7 +84,7 @@ export function createMachine(ground: Ground, order: Order, signal: AbortSignal)
 
 /** Counts it among those that are there, if there is room for it. */
 function admit({ provider, paths, limits }: Ground, order: Order, signal: AbortSignal): Promise<MachineRecord> {
-  const { key, spec, tags, wanted, image } = order;
+  const { key, spec, tags, wanted, user, base } = order;
   return alone(join(paths.locks, 'room'), signal, async () => {
     const all = await loadRecords(paths);
     const lacking = lacksRoom(
@@ -99,12 +108,11 @@ function admit({ provider, paths, limits }: Ground, order: Order, signal: AbortS
       tags,
       spec,
       wanted,
-      user: wanted.user ?? image.settings.user ?? 'debian',
+      user,
       port: freePort(id, (port) => taken.has(port)),
       createdAt: new Date().toISOString(),
       generation: 1,
-      image: image.settings,
-      base: { file: image.file, format: image.format, image: image.name },
+      ...base,
       phase: 'making',
       boots: 0,
     };
@@ -132,17 +140,30 @@ async function makeMachine(ground: Ground, record: MachineRecord): Promise<Machi
   const { paths } = ground;
   const folder = machineFolder(paths, record.id);
   await endQemu(nameOf(record.id), folder);
-  const { base, wanted, spec } = record;
+  const { base, wanted, spec, user, template } = record;
   const disk = join(folder, inFolder.disk);
   await rm(disk, { force: true });
   await rm(join(folder, inFolder.console), { force: true });
   if (!(await stat(base.file).catch(() => undefined)))
     throw new DomainError('InvalidRequest', `Image ${base.image} is not there any more: ${base.file}.`);
-  const size = wanted.diskGb === undefined ? [] : [`${wanted.diskGb}G`];
+  // A clone's is its template's: the guest knows how large it is.
+  const size = wanted.diskGb === undefined || template !== undefined ? [] : [`${wanted.diskGb}G`];
   await qemuImg(['create', '-q', '-f', 'qcow2', '-F', base.format, '-b', base.file, disk, ...size]);
-  await writeSeed(join(folder, inFolder.seed), `${record.id}.${record.generation}`, spec);
+  await writeSeed(join(folder, inFolder.seed), instanceOf(record), spec, user);
+  if (template !== undefined) await writeIdentity(folder, identityScript(spec, user));
   return startMachine(ground, { ...record, boots: 0 }, record.generation === 1 && record.boots === 0);
 }
+
+/**
+ * A clone stays the instance that its template is for cloud-init, so that its next boot makes nothing anew, unless there is
+ * more in its document than what it was told.
+ */
+const instanceOf = ({ id, generation, template, spec }: MachineRecord): string =>
+  template === undefined || isMoreThanIdentity(spec.userData) ? `${id}.${generation}` : `template-${template}`;
+
+/** It goes on where its template was left; every later boot is one from its disk. */
+export const isCloneBoot = ({ template, boots }: Pick<MachineRecord, 'template' | 'boots'>, boot: number): boolean =>
+  template !== undefined && boots === boot;
 
 /**
  * Its QEMU, on the disk that it has.
@@ -155,6 +176,7 @@ export async function startMachine(ground: Ground, record: MachineRecord, anyPor
   for (let { port } = record; ;) {
     try {
       await startQemu(launchOf(paths, { ...record, port }, hardware));
+      if (isCloneBoot(record, 0)) await restore(paths, record);
       const now: MachineRecord = {
         ...record,
         port,
@@ -184,7 +206,32 @@ function launchOf(paths: QemuPaths, record: MachineRecord, hardware: Hardware): 
   const uuid = digest.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
   // Locally administered, of QEMU's own prefix.
   const mac = `52:54:00:${id.slice(0, 2)}:${id.slice(2, 4)}:${id.slice(4, 6)}`;
-  return { name: nameOf(id), uuid, mac, folder: machineFolder(paths, id), hardware, port };
+  const plain = { name: nameOf(id), uuid, mac, folder: machineFolder(paths, id), hardware, port };
+  if (record.template === undefined || !isCloneBoot(record, 0)) return plain;
+  const memory = { file: join(paths.templates, record.template, inTemplate.memory), share: false };
+  return { ...plain, memory, incoming: true };
+}
+
+/** The state of its template's processors and devices; its memory is mapped already, copied where it is written. */
+async function restore(paths: QemuPaths, { id, template = '' }: MachineRecord): Promise<void> {
+  const state = join(paths.templates, template, inTemplate.state);
+  const signal = AbortSignal.timeout(restoresWithinMs);
+  await withQmp(
+    join(machineFolder(paths, id), inFolder.qmp),
+    signal,
+    async (qmp) => {
+      await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'x-ignore-shared', state: true }] });
+      await qmp.execute('migrate-incoming', { uri: `exec:cat ${shellWord(state)}` });
+      for (;;) {
+        const { status } = (await qmp.execute('query-status')) as { readonly status: string };
+        if (status !== 'inmigrate') break;
+        await pause(5, undefined, { signal });
+      }
+      // It was stopped when its state was taken.
+      await qmp.execute('cont');
+    },
+    restoresWithinMs,
+  );
 }
 
 /**
@@ -194,7 +241,7 @@ function launchOf(paths: QemuPaths, record: MachineRecord, hardware: Hardware): 
 export function reloadMachine(
   ground: Ground,
   id: string,
-  spec: CreateSpec,
+  { spec, base }: Pick<Order, 'spec' | 'base'>,
   generation: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -206,7 +253,8 @@ export function reloadMachine(
     if (record.generation >= generation && !again) return;
     signal.throwIfAborted();
     // From here on it is of that generation, and not made yet: whoever comes next goes on.
-    const next: MachineRecord = { ...record, spec, generation, phase: 'making' };
+    const { template: _, cold: __, ...own } = record;
+    const next: MachineRecord = { ...own, ...base, spec, generation, phase: 'making' };
     await saveRecord(paths, next);
     try {
       await makeMachine(ground, next);

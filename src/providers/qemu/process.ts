@@ -116,6 +116,12 @@ export async function qemuImg(words: readonly string[], signal?: AbortSignal): P
 export const isFullText = (text: string): boolean =>
   /No space left on device|ENOSPC|Disk quota exceeded|EDQUOT/.test(text);
 
+/** Also in our own words. */
+export const isFull = (error: unknown): boolean =>
+  error instanceof DomainError
+    ? error.type === 'CapacityUnavailable'
+    : isFullText((error as NodeJS.ErrnoException).code ?? '');
+
 export const diskFull = (cause?: unknown): DomainError =>
   new DomainError('CapacityUnavailable', 'The disk of the state folder is full.', {
     hint: 'slipway provider check qemu',

@@ -26,6 +26,10 @@ export interface MachineRecord {
   readonly image: ImageSettings;
   /** Absolute path of what its disk lies upon. */
   readonly base: { readonly file: string; readonly format: 'qcow2' | 'raw'; readonly image: string };
+  /** Id of the template that it is a clone of. */
+  readonly template?: string;
+  /** Why it is none, of an image that is warm. */
+  readonly cold?: string;
   /** `making`: it is made anew by whoever has its lock. `off`: nobody wants it to run. */
   readonly phase: 'making' | 'on' | 'off' | 'destroying';
   /** With which it was started last. */

@@ -6,13 +6,18 @@ import { replaceFile } from '../../host/atomic-file.ts';
 import type { CreateSpec } from '../provider.ts';
 
 /** What cloud-init's NoCloud reads: https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html */
-export async function writeSeed(folder: string, instanceId: string, spec: CreateSpec): Promise<void> {
+export async function writeDocument(
+  folder: string,
+  instanceId: string,
+  hostname: string,
+  document: string,
+): Promise<void> {
   const part = `${folder}.part`;
   await rm(part, { recursive: true, force: true });
   await mkdir(part, { mode: 0o700 });
   const files = {
-    'meta-data': `${JSON.stringify({ 'instance-id': instanceId, 'local-hostname': spec.hostname })}\n`,
-    'user-data': documentOf(spec),
+    'meta-data': `${JSON.stringify({ 'instance-id': instanceId, 'local-hostname': hostname })}\n`,
+    'user-data': document,
     // A missing one is waited for by some versions.
     'vendor-data': '',
   };
@@ -20,6 +25,9 @@ export async function writeSeed(folder: string, instanceId: string, spec: Create
   await rm(folder, { recursive: true, force: true });
   await rename(part, folder);
 }
+
+export const writeSeed = (folder: string, instanceId: string, spec: CreateSpec, user: string): Promise<void> =>
+  writeDocument(folder, instanceId, spec.hostname, documentOf(spec, user));
 
 /** Seen by the guest when it is switched on next: QEMU reads the folder as it starts. */
 export const replaceUserData = (folder: string, text: string): Promise<void> =>
@@ -36,7 +44,7 @@ export function publicKeyOf(hostKey: string): string {
 }
 
 /** The document that came with it; else one that gives the guest its identity and nothing more. */
-export function documentOf({ userData, hostname, hostKey, authorizedKeys }: CreateSpec): string {
+function documentOf({ userData, hostname, hostKey, authorizedKeys }: CreateSpec, user: string): string {
   if (userData !== undefined) return userData;
   const config = {
     hostname,
@@ -44,6 +52,7 @@ export function documentOf({ userData, hostname, hostKey, authorizedKeys }: Crea
     ssh_deletekeys: true,
     ssh_keys: { ed25519_private: hostKey, ed25519_public: publicKeyOf(hostKey) },
     ssh_authorized_keys: authorizedKeys,
+    ...(user === 'root' ? { disable_root: false } : { user: { name: user } }),
   };
   return `#cloud-config\n${JSON.stringify(config)}\n`;
 }

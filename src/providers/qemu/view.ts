@@ -6,7 +6,8 @@ import type { QemuPaths } from './paths.ts';
 import { findQemu } from './process.ts';
 import { withQmp } from './qmp.ts';
 import { machineFolder, type MachineRecord } from './record.ts';
-import { nameOf } from './machines.ts';
+import { hasAnswered } from './clone.ts';
+import { isCloneBoot, nameOf } from './machines.ts';
 
 const loopback = '127.0.0.1';
 /** A QEMU that is stopped (SIGSTOP, a host out of breath) does not answer, and is there. */
@@ -26,9 +27,15 @@ export async function viewOf(
   signal: AbortSignal,
 ): Promise<MachineView> {
   if (!record) return { state: 'absent' };
-  const { id, phase, generation, port, user, wanted, boots, accelerator } = record;
+  const { id, phase, generation, port, user, wanted, boots, accelerator, template, cold } = record;
   if (phase === 'destroying') return { state: 'destroying' };
-  const facts = { image: wanted.image, boots: String(boots), ...(accelerator ? { accelerator } : {}) };
+  const facts = {
+    image: wanted.image,
+    boots: String(boots),
+    ...(accelerator ? { accelerator } : {}),
+    ...(template === undefined ? {} : { template }),
+    ...(cold === undefined ? {} : { cold }),
+  };
   const own = { generation, facts };
   if (phase === 'making') return { state: 'pending', ...own };
   if (phase === 'off') return { state: 'stopped', ...own, facts: { ...facts, why: 'it was switched off' } };
@@ -36,6 +43,8 @@ export async function viewOf(
   const stopped = (why: string): MachineView => ({ state: 'stopped', ...own, facts: { ...facts, why } });
   if ((await findQemu(nameOf(id), folder)) === undefined)
     return stopped('its QEMU has ended: the guest switched itself off, or somebody killed it');
+  // It has no key of its own yet, and nobody may log in.
+  if (isCloneBoot(record, 1) && !(await hasAnswered(folder, 'done'))) return { state: 'pending', ...own };
   await keepConsoleShort(folder);
   const status = await withQmp(
     join(folder, inFolder.qmp),

@@ -1,0 +1,104 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DomainError } from '../../domain/failure.ts';
+import { shellWord } from '../../domain/shell-word.ts';
+import type { CreateSpec } from '../provider.ts';
+import { inFolder } from './arguments.ts';
+import { noneIfMissing } from './record.ts';
+import { publicKeyOf } from './seed.ts';
+
+/** What a template is told, and a clone finds in its place must be as long: QEMU's configuration has fixed sizes. */
+const identityBytes = 16_384;
+const toldBytes = 16;
+
+/** Keys of a cloud-init document that give a machine its identity, and nothing more. */
+const identityKeys = new Set([
+  'hostname',
+  'preserve_hostname',
+  'ssh_deletekeys',
+  'ssh_keys',
+  'ssh_authorized_keys',
+  'disable_root',
+  'user',
+]);
+
+/** Pure: whether cloud-init has anything to do in a clone. */
+export function isMoreThanIdentity(userData: string | undefined): boolean {
+  if (userData === undefined) return false;
+  const [head, ...rest] = userData.split('\n');
+  if (head?.trim() !== '#cloud-config') return true;
+  try {
+    // As the core writes it, JSON; what is other YAML may hold anything.
+    const config: unknown = JSON.parse(rest.join('\n'));
+    return typeof config !== 'object' || config === null || Object.keys(config).some((key) => !identityKeys.has(key));
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Makes the guest another one than its template, before anybody can log in; then it answers. Words of the shell itself where
+ * there are any: without an accelerator each program costs as long as all of them.
+ */
+export function identityScript(spec: CreateSpec, user: string): string {
+  const { hostname, hostKey, authorizedKeys, userData } = spec;
+  const put = (text: string, file: string): string => `printf '%s\\n' ${shellWord(text)} >${file}`;
+  const lines = [
+    `date -s @${(Date.now() / 1_000).toFixed(3)}`,
+    // Where the kernel does not draw anew by itself (vmgenid); perl is of every Debian.
+    put(randomBytes(64).toString('hex'), '/dev/urandom'),
+    `[ -d /sys/bus/acpi/drivers/vmgenid ] || perl -e 'open F, ">", "/dev/urandom"; ioctl F, 0x5207, 0' &`,
+    'umask 077',
+    put(hostKey.trim(), '/etc/ssh/ssh_host_ed25519_key'),
+    'umask 022',
+    put(publicKeyOf(hostKey), '/etc/ssh/ssh_host_ed25519_key.pub'),
+    `while IFS=: read -r name x x x x home x && [ "$name" != ${user} ]; do :; done </etc/passwd`,
+    put(authorizedKeys.join('\n'), '"$home/.ssh/authorized_keys"'),
+    put(hostname, '/proc/sys/kernel/hostname'),
+    put(hostname, '/etc/hostname'),
+    `echo 127.0.1.1 ${hostname} >>/etc/hosts`,
+    put(randomUUID().replaceAll('-', ''), '/etc/machine-id'),
+    // The kernel drew it in the template; another boot has one of its own.
+    put(randomUUID(), '/run/slipway-boot-id'),
+    'mount --bind -o ro /run/slipway-boot-id /proc/sys/kernel/random/boot_id',
+    'wait',
+    'if [ -s /run/slipway-sshd ]; then',
+    // It is stopped; the first thing that it sees is that it has to start anew, with the keys that are there now.
+    '  read -r pid </run/slipway-sshd && kill -HUP $pid && kill -CONT $pid',
+    '  until [ -s /run/sshd.pid ]; do sleep 0.01; done',
+    'else',
+    '  xargs -r systemctl start </run/slipway-ssh-units',
+    'fi',
+    ...(isMoreThanIdentity(userData) ? cloudInitAgain : []),
+    'echo done >/dev/virtio-ports/slipway.answer',
+    `chown ${user}: "$home/.ssh/authorized_keys"`,
+    'sync',
+    'exit 0',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** Its seed is another disk than the template's, of which the kernel may remember something. */
+const cloudInitAgain = [
+  'for disk in /dev/vd[a-z] /dev/vd[a-z]1; do blockdev --flushbufs $disk; done',
+  'cloud-init clean --logs',
+  `systemd-run --collect --no-block --unit=slipway-cloud-init sh -c 'cloud-init init --local && cloud-init init; cloud-init modules --mode=config; cloud-init modules --mode=final'`,
+];
+
+/** @throws DomainError InvalidRequest for what does not fit */
+export async function writeIdentity(folder: string, script: string | undefined): Promise<void> {
+  const text = script ?? '';
+  if (Buffer.byteLength(text) > identityBytes)
+    throw new DomainError('InvalidRequest', `The keys of a clone take more than ${identityBytes} bytes.`);
+  await writeFile(join(folder, inFolder.identity), text.padEnd(identityBytes, '\n'), { mode: 0o600 });
+  await writeFile(join(folder, inFolder.told), `${script === undefined ? '0' : '1'}\n`.padEnd(toldBytes, '\n'), {
+    mode: 0o600,
+  });
+}
+
+/** Whether its guest has said this word. */
+export async function hasAnswered(folder: string, word: 'waiting' | 'done'): Promise<boolean> {
+  const text = await readFile(join(folder, inFolder.answer), 'utf8').catch(noneIfMissing);
+  return text?.split('\n').includes(word) ?? false;
+}

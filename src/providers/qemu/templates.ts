@@ -1,0 +1,219 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { DomainError } from '../../domain/failure.ts';
+import { shellWord } from '../../domain/shell-word.ts';
+import { replaceFile } from '../../host/atomic-file.ts';
+import { inFolder, type Hardware, type Launch } from './arguments.ts';
+import { hasAnswered, writeIdentity } from './clone.ts';
+import type { ReadyImage } from './images.ts';
+import { alone, lockOf } from './locked.ts';
+import type { QemuPaths } from './paths.ts';
+import { endQemu, findQemu, qemuImg, startQemu } from './process.ts';
+import { withQmp } from './qmp.ts';
+import { loadRecords, noneIfMissing } from './record.ts';
+import { writeDocument } from './seed.ts';
+
+/** A booted machine, at rest in files: its disk, its memory, and the state of all else. */
+export interface Template {
+  readonly id: string;
+  readonly folder: string;
+}
+
+export const inTemplate = { disk: inFolder.disk, memory: 'ram', state: 'state', record: 'template.json' } as const;
+
+interface TemplateRecord {
+  readonly state: 'building' | 'snapping' | 'ready' | 'failed';
+  readonly image: string;
+  /** ISO 8601: of the state. */
+  readonly since: string;
+  readonly why?: string;
+}
+
+export interface TemplateOrder {
+  readonly image: ReadyImage;
+  readonly hardware: Hardware;
+  readonly diskGb?: number;
+  readonly user: string;
+  /** Of QEMU, in its own words: one cannot always take over what another left. */
+  readonly version: string;
+}
+
+export interface Templates {
+  /**
+   * Boots one where there is none, once for all processes; whoever needs it waits. Each step may be cut off: another goes on.
+   * @returns why there is none: then its machines boot by themselves
+   */
+  ready(order: TemplateOrder, signal: AbortSignal): Promise<Template | string>;
+  /** Names of images of which one is ready. */
+  images(): Promise<ReadonlySet<string>>;
+  /** Takes away those of the image that are not the one of this id, unless machines lie upon them. */
+  prune(image: string, kept?: string): Promise<void>;
+}
+
+const guestScript = readFileSync(new URL('template-guest.sh', import.meta.url), 'utf8');
+/** A guest without an accelerator, on a busy host. */
+const bootsWithinMs = 900_000;
+const failedForMs = 600_000;
+const lookEveryMs = 50;
+const snapsWithinMs = 60_000;
+
+const nameOf = (id: string): string => `slipway-template-${id}`;
+
+export function createTemplates(paths: QemuPaths, logger: Logger | undefined): Templates {
+  const folderOf = (id: string): string => join(paths.templates, id);
+  const load = async (id: string): Promise<TemplateRecord | undefined> => {
+    const text = await readFile(join(folderOf(id), inTemplate.record), 'utf8').catch(noneIfMissing);
+    return text === undefined ? undefined : (JSON.parse(text) as TemplateRecord);
+  };
+  const save = async (id: string, record: Omit<TemplateRecord, 'since'>): Promise<void> =>
+    replaceFile(
+      join(folderOf(id), inTemplate.record),
+      `${JSON.stringify({ ...record, since: new Date().toISOString() } satisfies TemplateRecord)}\n`,
+    );
+  const ageOf = ({ since }: TemplateRecord): number => Date.now() - Date.parse(since);
+
+  async function begin(id: string, order: TemplateOrder): Promise<void> {
+    const { image, hardware, diskGb } = order;
+    const folder = folderOf(id);
+    await endQemu(nameOf(id), folder);
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await save(id, { state: 'building', image: image.name });
+    const size = diskGb === undefined ? [] : [`${diskGb}G`];
+    const disk = join(folder, inTemplate.disk);
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-F', image.format, '-b', image.file, disk, ...size]);
+    await writeDocument(join(folder, inFolder.seed), `template-${id}`, 'template', templateDocument(order.user));
+    await writeIdentity(folder, undefined);
+    const memory = { file: join(folder, inTemplate.memory), share: true };
+    await startQemu({ ...machineOf(id), name: nameOf(id), folder, hardware, memory });
+    logger?.info({ image: image.name, template: id }, 'booting a template');
+  }
+
+  /** Its guest waits: all of it goes to files, and its QEMU ends. */
+  async function snap(id: string, image: string): Promise<void> {
+    const folder = folderOf(id);
+    await save(id, { state: 'snapping', image });
+    const state = join(folder, inTemplate.state);
+    const signal = AbortSignal.timeout(snapsWithinMs);
+    await withQmp(
+      join(folder, inFolder.qmp),
+      signal,
+      async (qmp) => {
+        await qmp.execute('stop');
+        await qmp.execute('migrate-set-capabilities', {
+          capabilities: [{ capability: 'x-ignore-shared', state: true }],
+        });
+        await qmp.execute('migrate', { uri: `exec:cat >${shellWord(`${state}.part`)}` });
+        for (;;) {
+          const { status, 'error-desc': why } = (await qmp.execute('query-migrate')) as {
+            readonly status?: string;
+            readonly 'error-desc'?: string;
+          };
+          if (status === 'completed') break;
+          if (status === 'failed') throw new Error(why ?? 'its state could not be written');
+          await pause(10, undefined, { signal });
+        }
+      },
+      snapsWithinMs,
+    );
+    await endQemu(nameOf(id), folder);
+    await rename(`${state}.part`, state);
+    await save(id, { state: 'ready', image });
+    logger?.info({ image, template: id }, 'a template is ready');
+  }
+
+  /** The next step, whoever did the one before. */
+  async function step(id: string, order: TemplateOrder): Promise<void> {
+    const record = await load(id);
+    const image = order.image.name;
+    const alive = (await findQemu(nameOf(id), folderOf(id))) !== undefined;
+    if (record?.state === 'ready' || (record?.state === 'failed' && ageOf(record) < failedForMs)) return;
+    if (record?.state !== 'building') return begin(id, order);
+    if (!alive) {
+      // Killed, or its guest switched itself off: an image that always does so must not be booted for ever.
+      await save(id, { state: 'failed', image, why: 'its QEMU ended while it booted' });
+      return;
+    }
+    if (await hasAnswered(folderOf(id), 'waiting')) return snap(id, image);
+    if (ageOf(record) < bootsWithinMs) return;
+    await endQemu(nameOf(id), folderOf(id));
+    await save(id, {
+      state: 'failed',
+      image,
+      why: `its guest was not ready to be cloned within ${bootsWithinMs / 60_000} min (has it cloud-init and systemd?)`,
+    });
+  }
+
+  const templates: Templates = {
+    async ready(order, signal) {
+      const id = idOf(order);
+      for (;;) {
+        const record = await load(id);
+        if (record?.state === 'ready') {
+          return { id, folder: folderOf(id) };
+        }
+        if (record?.state === 'failed' && ageOf(record) < failedForMs) return record.why ?? 'its template failed';
+        signal.throwIfAborted();
+        await alone(lockOf(paths.locks, id), signal, async () => {
+          try {
+            await step(id, order);
+          } catch (error) {
+            if (error instanceof DomainError && error.type === 'CapacityUnavailable') throw error;
+            await endQemu(nameOf(id), folderOf(id));
+            const why = error instanceof Error ? error.message : String(error);
+            await save(id, { state: 'failed', image: order.image.name, why });
+            logger?.error({ image: order.image.name, template: id, error }, 'a template failed');
+          }
+        });
+        if ((await load(id))?.state === 'ready') await templates.prune(order.image.name, id);
+        else await pause(lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    },
+
+    async images() {
+      const ids = (await readdir(paths.templates).catch(noneIfMissing)) ?? [];
+      const all = await Promise.all(ids.map(load));
+      return new Set(all.flatMap((record) => (record?.state === 'ready' ? [record.image] : [])));
+    },
+
+    async prune(image, kept) {
+      const used = new Set((await loadRecords(paths)).map(({ template }) => template));
+      for (const id of (await readdir(paths.templates).catch(noneIfMissing)) ?? []) {
+        if (id === kept || used.has(id) || (await load(id))?.image !== image) continue;
+        await alone(lockOf(paths.locks, id), AbortSignal.timeout(snapsWithinMs), async () => {
+          await endQemu(nameOf(id), folderOf(id));
+          await rm(folderOf(id), { recursive: true, force: true });
+        });
+      }
+    },
+  };
+  return templates;
+}
+
+/** Another for another image, machine, user, QEMU or way of cloning. */
+function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): string {
+  const all = [1, guestScript, image.identity, hardware, diskGb, user, version];
+  return createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16);
+}
+
+/** A clone gets its own only when it boots next: these are in the memory of the template's guest. */
+function machineOf(id: string): Pick<Launch, 'uuid' | 'mac'> {
+  const uuid = id.padEnd(32, '0').replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-4$3-8$4-$5');
+  return { uuid, mac: '52:54:00:00:00:01' };
+}
+
+function templateDocument(user: string): string {
+  const path = '/var/lib/slipway/template-guest';
+  const start = `systemd-run --collect --no-block --unit=slipway-clone sh ${path} ${user} || { setsid sh ${path} ${user} </dev/null >/dev/null 2>&1 & }`;
+  const config = {
+    hostname: 'template',
+    ...(user === 'root' ? { disable_root: false } : { user: { name: user } }),
+    write_files: [{ path, permissions: '0700', content: guestScript }],
+    runcmd: [['sh', '-c', start]],
+  };
+  return `#cloud-config\n${JSON.stringify(config)}\n`;
+}
