@@ -8,6 +8,8 @@ import { startOpensshMachine } from './openssh-machine.ts';
 import { warmPools } from './pool.ts';
 import { startBenchStack, type BenchStack } from './stack.ts';
 import { judge, table, type Row } from './stats.ts';
+import { vmBundles, vmProvider, vms } from './vm.ts';
+import { testImage, withoutVms } from '../test/support/qemu-machines.ts';
 
 const { values } = parseArgs({
   options: {
@@ -35,14 +37,20 @@ const sections: Readonly<Record<string, (stack: BenchStack, client: Client) => P
   pool: warmPools,
   crowd,
   idle: (stack, client) => idleLeases(stack, client, Number(values['idle-minutes'])),
+  vm: async (stack) => (image ? vms(stack, image) : []),
 };
 
 const wanted = values.only?.split(',') ?? Object.keys(sections);
 for (const name of wanted) {
   if (!(name in sections)) throw new Error(`--only ${name}: there are ${Object.keys(sections).join(', ')}`);
 }
+/** Root builds it, where QEMU is. */
+const image = wanted.includes('vm') && !withoutVms() ? await testImage() : undefined;
 const lab = await startOpensshMachine();
-const stack = await startBenchStack(`providers:\n  lab: {type: static, inventory: ${lab.inventory}}\n`, bundles);
+const stack = await startBenchStack(
+  `providers:\n  lab: {type: static, inventory: ${lab.inventory}}\n${image ? vmProvider(image) : ''}`,
+  { ...bundles, ...(image ? vmBundles : {}) },
+);
 let failed = false;
 try {
   const connection = await Connection.connect({ address: stack.temporal });

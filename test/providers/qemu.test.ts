@@ -51,6 +51,17 @@ describe.skipIf(skips)('a machine of qemu', () => {
     expect(before).toMatchObject({ state: 'running', access: { address: '127.0.0.1', user: 'debian' } });
   });
 
+  it('has the accelerator that a probe proves, where the settings name none', async () => {
+    const own = qemuBench({ images: { blank: { file: blank } } }, small);
+    benches.push(own);
+    const { ref } = await own.make();
+    const { facts } = await own.seen(ref, 'running');
+    const { items } = await own.provider.check(own.signal());
+    const proven = items.find(({ name }) => name === 'accelerator');
+    expect(proven).toMatchObject({ ok: true, text: expect.stringMatching(/^(tcg|kvm|hvf) \(.+\)$/) });
+    expect(proven?.text.startsWith(facts?.['accelerator'] ?? '?')).toBe(true);
+  }, 60_000);
+
   it('whose QEMU is killed behind our back is stopped, says so, and can be switched on and destroyed', async () => {
     const { provider, make, signal, pidOf, destroyed } = on();
     const { ref } = await make();
@@ -172,7 +183,7 @@ describe.skipIf(skips)('a machine of qemu', () => {
 describe.skipIf(skips || !isRoot)('a disk that is full', () => {
   it('refuses a machine, of which nothing is left, and lets go of one that is there', async () => {
     const folder = mkdtempSync(join(files, 'full-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=280m', 'slipway', folder]);
+    execFileSync('sh', ['-c', `mount -t tmpfs -o size=280m slipway ${folder}`]);
     const own = qemuBench({ images: { blank: { file: blank } }, accelerator: 'tcg' }, small, folder);
     try {
       const { ref } = await own.make();
@@ -188,7 +199,7 @@ describe.skipIf(skips || !isRoot)('a disk that is full', () => {
       rmSync(filler);
     } finally {
       await own.close();
-      execFileSync('umount', [folder]);
+      execFileSync('sh', ['-c', `umount ${folder}`]);
     }
   });
 });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { killSession } from '../../host/kill-session.ts';
 import { qemuProgram } from './arguments.ts';
@@ -88,6 +89,7 @@ export async function knownAccelerator(path: string, arch: string): Promise<Foun
 export async function probedAnew(path: string, arch: string): Promise<Found> {
   const found = await probeAccelerator(arch);
   const kept: Kept = { ...found, boot: await bootOfHost() };
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await replaceFile(path, `${JSON.stringify(kept)}\n`);
   return found;
 }

@@ -4,7 +4,6 @@ import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { DomainError } from '../../domain/failure.ts';
 import { shellWord } from '../../domain/shell-word.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { inFolder, type Hardware, type Launch } from './arguments.ts';
@@ -12,7 +11,7 @@ import { hasAnswered, writeIdentity } from './clone.ts';
 import type { ReadyImage } from './images.ts';
 import { alone, lockOf } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
-import { endQemu, findQemu, qemuImg, startQemu } from './process.ts';
+import { diskFull, endQemu, findQemu, isFull, qemuImg, startQemu } from './process.ts';
 import { withQmp } from './qmp.ts';
 import { loadRecords, noneIfMissing } from './record.ts';
 import { writeDocument } from './seed.ts';
@@ -162,7 +161,7 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
           try {
             await step(id, order);
           } catch (error) {
-            if (error instanceof DomainError && error.type === 'CapacityUnavailable') throw error;
+            if (isFull(error)) throw diskFull(error);
             await endQemu(nameOf(id), folderOf(id));
             const why = error instanceof Error ? error.message : String(error);
             await save(id, { state: 'failed', image: order.image.name, why });
