@@ -6,7 +6,7 @@ import { stackBundles } from '../config/stack-bundles.ts';
 import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation } from '../config/installation.ts';
 import { admitNotify } from '../config/notify.ts';
-import { forgetSealedSecrets, sealSecret } from '../config/secrets.ts';
+import { forgetSealedSecrets, resolveSecret, sealSecret } from '../config/secrets.ts';
 import { readSettings } from '../config/settings.ts';
 import type { StackTemporal } from '../config/stack-file.ts';
 import type { StateFolder } from '../config/state-folder.ts';
@@ -48,7 +48,8 @@ export async function runApi({
   const settings = await readSettings(state);
   const connection = await Connection.connect(temporalConnection(temporal));
   const client = new Client({ connection, namespace: temporal.namespace });
-  const providers = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
+  const secret = async (name: string): Promise<string> => resolveSecret(await readSettings(state), name);
+  const providers = createProviders({ state, installation: installation.id, settings, inventoryAt, secret, logger });
   const blobs = createFileBlobStore(state.blobs);
   const bundles = stackBundles(state, settings, providers, blobs, logger);
   const rendezvous = await openRendezvous({

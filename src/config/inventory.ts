@@ -66,5 +66,7 @@ function inventoryOf(file: string, given: z.output<typeof inventoryFile>): Inven
     machines,
     resetCommands: given.resetCommands ?? [],
     ...(given.reload ? { reload: given.reload } : {}),
+    ...(given.power ? { power: given.power } : {}),
+    ...(given.secretEnv ? { secretEnv: given.secretEnv } : {}),
   };
 }

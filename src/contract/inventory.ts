@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { name, unixName, words } from './common.ts';
+import { envName, name, unixName, words } from './common.ts';
 
 const host = z
   .string()
@@ -36,6 +36,17 @@ const machine = z.strictObject({
     .exactOptional(),
 });
 
+const power = z
+  .strictObject({
+    on: words.describe('switches the machine on'),
+    off: words.describe('switches it off, hard'),
+    reset: words.describe('off, then on, when absent').exactOptional(),
+    status: words.describe('its last word is `on` or `off`').exactOptional(),
+  })
+  .describe(
+    'programs with their arguments, run on the worker’s host about one machine, which is said as for `reload`; at most 60 s each; read when slipway starts',
+  );
+
 /** Rules between keys are looked at even where a key by itself is wrong: all mistakes are told at once. */
 const evenWhenWrong = { when: ({ value }: { readonly value: unknown }) => typeof value === 'object' && value !== null };
 
@@ -52,6 +63,13 @@ export const inventoryFile = z
     reload: words
       .describe(
         'a program with its arguments, run on the worker’s host about a machine whose reset failed: it makes the machine anew, with the same host key; `SLIPWAY_MACHINE_NAME`, `_ADDRESS`, `_PORT` and `_USER` say which; it may be run again',
+      )
+      .exactOptional(),
+    power: power.exactOptional(),
+    secretEnv: z
+      .record(envName, z.string().min(1).max(128))
+      .describe(
+        'of `reload` and `power`: variables of their environment, each with the name of one of `secrets:` in slipway.yaml',
       )
       .exactOptional(),
     machines: z.record(name, machine).describe('by name'),

@@ -20,6 +20,15 @@ export interface Inventory {
   readonly resetCommands: readonly (readonly string[])[];
   /** Argv, run on our host about a machine whose reset failed: it makes that anew. */
   readonly reload?: readonly string[];
+  /** Argv, run on our host: they switch one machine. Without `reset` it is off and on. `status` says how it stands. */
+  readonly power?: {
+    readonly on: readonly string[];
+    readonly off: readonly string[];
+    readonly reset?: readonly string[];
+    readonly status?: readonly string[];
+  };
+  /** In the environment of these commands: by variable, the name of one of the operator's secrets. */
+  readonly secretEnv?: Readonly<Record<string, string>>;
 }
 
 /** The inventory as it stands now. */

@@ -22,12 +22,14 @@ export interface ProvidersOptions {
   readonly settings: { readonly providers: Readonly<Record<string, ProviderSettings>> };
   /** The inventory in a file, as it stands at each call. @param file absolute */
   readonly inventoryAt: (file: string) => InventorySource;
+  /** One of the operator's secrets, by its name. @throws DomainError */
+  readonly secret: (name: string) => Promise<string>;
   readonly logger: Logger;
 }
 
 /** One provider for each name in the settings, and `local` in any case. Nothing is started before the first call. Each can be made to fail. */
 export function createProviders(options: ProvidersOptions): ReadonlyMap<string, Provider> {
-  const { state, installation, settings, inventoryAt, logger } = options;
+  const { state, installation, settings, inventoryAt, secret, logger } = options;
   const configured: Readonly<Record<string, ProviderSettings>> = { local: { type: 'local' }, ...settings.providers };
   const faults = { path: state.faults, providers: Object.keys(configured) };
   const faulty = (provider: Provider): Provider => withFaults(provider, faults);
@@ -43,10 +45,8 @@ export function createProviders(options: ProvidersOptions): ReadonlyMap<string, 
         case 'static': {
           const folder = join(state.static, name);
           const inventory = inventoryAt(provider.inventory);
-          return [
-            name,
-            faulty(createStaticProvider({ name, folder, inventory, logger: logger.child({ provider: name }) })),
-          ];
+          const standing = { name, folder, inventory, secret, logger: logger.child({ provider: name }) };
+          return [name, faulty(createStaticProvider(standing))];
         }
         case 'qemu': {
           const folder = join(state.qemu, name);

@@ -10,7 +10,7 @@ import { inventoryAt } from '../config/inventory.ts';
 import { readInstallation, verifyInstallation } from '../config/installation.ts';
 import { withQuotas } from '../config/plan-quota.ts';
 import { admitNotify } from '../config/notify.ts';
-import { createSecrets } from '../config/secrets.ts';
+import { createSecrets, resolveSecret } from '../config/secrets.ts';
 import { readSettings } from '../config/settings.ts';
 import type { StackTemporal } from '../config/stack-file.ts';
 import type { WorkerEnvironment } from '../config/worker-environment.ts';
@@ -61,7 +61,8 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
 
   const settings = await readSettings(state);
   let { upgrade } = settings;
-  const unlimited = createProviders({ state, installation: installation.id, settings, inventoryAt, logger });
+  const secret = async (name: string): Promise<string> => resolveSecret(await readSettings(state), name);
+  const unlimited = createProviders({ state, installation: installation.id, settings, inventoryAt, secret, logger });
   const to = { workflows: client.workflow, taskQueue, tuning: environment.tuning };
   const accounts = createAccounts(to, client, accountsOf(settings.providers));
   const providers = new Map([...unlimited].map(([name, provider]) => [name, accounts.limited(provider)]));

@@ -67,7 +67,8 @@ describe('the registry', () => {
       qemu: '/nowhere/qemu',
       faults: '/nowhere/faults.json',
     };
-    const options = { state, installation: 'x', inventoryAt, logger: pino({ level: 'silent' }) };
+    const secret = async (name: string) => name;
+    const options = { state, installation: 'x', inventoryAt, secret, logger: pino({ level: 'silent' }) };
     expect([...createProviders({ ...options, settings: { providers: {} } }).keys()]).toEqual(['local']);
     const providers = { lab: { type: 'local' }, rack: { type: 'static', inventory: '/nowhere/rack.yaml' } } as const;
     const three = createProviders({ ...options, settings: { providers } });

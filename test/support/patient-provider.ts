@@ -10,7 +10,7 @@ const askAgainMs = 50;
  * the provider keeps no keys, and a destroy ends when the machine was seen gone.
  */
 export function patientProvider(inner: Provider, installation: string): Provider {
-  const { reload, rekey } = inner;
+  const { reload, rekey, power, console } = inner;
   const again = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
     for (;;) {
       try {
@@ -44,6 +44,8 @@ export function patientProvider(inner: Provider, installation: string): Provider
     ...(rekey && {
       rekey: (ref, identity, generation, signal) => again(signal, () => rekey(ref, identity, generation, signal)),
     }),
+    ...(power && { power: (ref, action, signal) => again(signal, () => power(ref, action, signal)) }),
+    ...(console && { console: (ref, maxBytes, signal) => again(signal, () => console(ref, maxBytes, signal)) }),
     async destroy(ref, signal) {
       const debt = { ref, quietFromMs: Date.now() };
       const key = keys.get(JSON.stringify(ref)) ?? 'unknown';

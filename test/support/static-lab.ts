@@ -14,7 +14,16 @@ export interface LabOptions {
   readonly machines: number;
   readonly resetCommands?: readonly (readonly string[])[];
   readonly returnWithinMs?: number;
+  /** Machines whose power is a file beside the inventory. */
+  readonly power?: boolean;
 }
+
+/** What the operator of such machines writes. */
+export const switches = {
+  on: ['sh', '-c', 'rm -f "$SLIPWAY_MACHINE_NAME.off"'],
+  off: ['sh', '-c', ': >"$SLIPWAY_MACHINE_NAME.off"'],
+  status: ['sh', '-c', '[ -e "$SLIPWAY_MACHINE_NAME.off" ] && echo Power is off || echo Power is on'],
+} as const;
 
 /** Standing machines: sshd's on loopback, and an inventory of them. */
 export async function startMachines(count: number): Promise<{
@@ -57,9 +66,9 @@ export async function startMachines(count: number): Promise<{
 }
 
 /** The `static` provider on such machines. */
-export async function startLab({ machines: count, resetCommands = [], returnWithinMs }: LabOptions) {
+export async function startLab({ machines: count, resetCommands = [], returnWithinMs, power = false }: LabOptions) {
   const lab = await startMachines(count);
-  await writeFile(lab.file, lab.inventory({ resetCommands }));
+  await writeFile(lab.file, lab.inventory({ resetCommands, ...(power ? { power: switches } : {}) }));
   const installation = randomBytes(8).toString('hex');
   const clientKey = opensshKeyPair(randomBytes(32), 'lease');
   const signal = (): AbortSignal => AbortSignal.timeout(30_000);
@@ -68,6 +77,7 @@ export async function startLab({ machines: count, resetCommands = [], returnWith
       name: 'lab',
       folder: join(lab.root, 'state'),
       inventory: inventoryAt(lab.file),
+      secret: async (name) => `secret of ${name}`,
       ...(returnWithinMs === undefined ? {} : { returnWithinMs }),
     });
   const provider = again();

@@ -5,7 +5,9 @@ import { checkInventory, standingMachines, standingOf } from './check.ts';
 import { createClaims, now, type Claimed } from './claims.ts';
 import { inTurn } from './in-turn.ts';
 import type { InventorySource } from '../../domain/inventory.ts';
+import type { FindSecret } from './host-command.ts';
 import { createLending } from './lending.ts';
+import { createPower } from './power.ts';
 import { claimOf, type MachineRecord } from './record.ts';
 import { withStandingGuest } from './standing-guest.ts';
 import { checkSpec } from './variant.ts';
@@ -15,6 +17,7 @@ export interface StaticProviderOptions {
   /** Of this provider in the state folder, absolute: who has which machine. */
   readonly folder: string;
   readonly inventory: InventorySource;
+  readonly secret: FindSecret;
   readonly logger?: Logger;
   /** How long a machine that is given back may be out of reach before it is taken out; 5 min. */
   readonly returnWithinMs?: number;
@@ -28,9 +31,10 @@ const loginWithinMs = 15_000;
  * Who has which is in `folder`, which any number of processes may use at once.
  */
 export function createStaticProvider(options: StaticProviderOptions): Provider {
-  const { name: provider, folder, inventory, logger, returnWithinMs = defaultReturnWithinMs } = options;
+  const { name: provider, folder, inventory, secret, logger, returnWithinMs = defaultReturnWithinMs } = options;
   const claims = createClaims(folder);
-  const lending = createLending({ claims, inventory, logger, returnWithinMs });
+  const power = inventory.good()?.power ? createPower({ claims, inventory, secret }) : undefined;
+  const lending = createLending({ claims, inventory, secret, power, logger, returnWithinMs });
   const aboutKey = <T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     inTurn(`${folder}\0${key}`, signal, work);
 
@@ -49,7 +53,7 @@ export function createStaticProvider(options: StaticProviderOptions): Provider {
       idempotentCreate: 'token',
       settleMs: 0,
       userDataMaxBytes: 0,
-      power: false,
+      power: power !== undefined,
       console: false,
       reload: false,
       rekey: false,
@@ -91,7 +95,11 @@ export function createStaticProvider(options: StaticProviderOptions): Provider {
       const state = stateOf(record);
       if (state !== 'running') return { state };
       const { address, port, user, hostKey, labels } = claim.machine;
-      return { state, access: { address, port, user, hostKey }, facts: { machine, ...labels } };
+      const facts = { machine, ...labels };
+      const said = await power?.status(claim.machine);
+      if (said === 'off') return { state: 'stopped', facts };
+      const unsure = said === undefined || said === 'on' ? {} : { power: said.unknown };
+      return { state, access: { address, port, user, hostKey }, facts: { ...facts, ...unsure } };
     },
 
     async list(installation, signal) {
@@ -113,6 +121,8 @@ export function createStaticProvider(options: StaticProviderOptions): Provider {
         if (claimed) await lending.giveBack(claimed, signal);
       });
     },
+
+    ...(power && { power: ({ machine = '', key = '' }, action, signal) => power.ask(machine, key, action, signal) }),
 
     standing: {
       async list(signal) {

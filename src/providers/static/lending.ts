@@ -2,13 +2,17 @@ import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
 import { now, type Claimed, type Claims } from './claims.ts';
 import type { InventorySource } from '../../domain/inventory.ts';
-import { hostCommand } from './host-command.ts';
+import { hostCommand, type FindSecret } from './host-command.ts';
+import type { Power } from './power.ts';
 import { withStandingGuest } from './standing-guest.ts';
 import type { MachineRecord } from './record.ts';
 
 export interface LendingOptions {
   readonly claims: Claims;
   readonly inventory: InventorySource;
+  readonly secret: FindSecret;
+  /** Where its inventory says how machines are switched. */
+  readonly power: Power | undefined;
   readonly logger?: Logger | undefined;
   /** How long a machine that is given back may be out of reach before it is taken out. */
   readonly returnWithinMs: number;
@@ -33,7 +37,7 @@ const reloadWithinMs = 600_000;
 /** Of what a reset could not take away. */
 const shownLeft = 3;
 
-export function createLending({ claims, logger, returnWithinMs, inventory }: LendingOptions): Lending {
+export function createLending({ claims, logger, returnWithinMs, inventory, secret, power }: LendingOptions): Lending {
   const silent = new Map<string, { readonly untilMs: number; readonly why: string }>();
 
   async function takeOut(claimed: Claimed, why: string): Promise<void> {
@@ -92,11 +96,15 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
       }
     },
 
-    async giveBack(claimed, signal) {
-      const { claim, value } = claimed;
+    async giveBack(given, signal) {
+      const { claim } = given;
       // Read here: with only mistakes in it, it says nothing of the machine.
       const { resetCommands } = inventory.current();
-      if (value.state === 'returning' && value.reload) return reloaded(claimed, value, value.reload, signal);
+      if (given.value.state === 'returning' && given.value.reload)
+        return reloaded(given, given.value, given.value.reload, signal);
+      const off = (await power?.status(claim.machine)) === 'off';
+      const claimed = (off && (await switchedOn(given, 'it was off', signal))) || given;
+      const { value } = claimed;
       try {
         const left = await withStandingGuest(claim.machine, signal, async (guest) => {
           await guest.login(loginWithinMs);
@@ -110,12 +118,27 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
         if (!(error instanceof DomainError)) throw error;
         if (error.type === 'HostKeyMismatch') return mistaken(claimed, error);
         if (!isOutOfReach(error)) return unclean(claimed, `it could not be reset: ${error.message}`);
-        if (Date.now() - Date.parse(value.since) > returnWithinMs)
+        if (await switchedOn(claimed, 'it did not answer', signal)) return;
+        const since = (value.state === 'returning' ? value.switchedOn : undefined) ?? value.since;
+        if (Date.now() - Date.parse(since) > returnWithinMs)
           return unclean(claimed, `it could not be reached for its reset: ${error.message}`);
         await noteWhy(claimed, error.message);
       }
     },
   };
+
+  /**
+   * Where its operator says how, once: it cannot be made clean while it is off.
+   * @returns as it is known now; undefined when it was not to be done
+   */
+  async function switchedOn(claimed: Claimed, because: string, signal: AbortSignal): Promise<Claimed | undefined> {
+    const { value: before, claim } = claimed;
+    if (before.state !== 'returning' || before.switchedOn !== undefined || !power) return undefined;
+    const failed = await power.on(claim.machine, signal);
+    const why = failed === undefined ? `${because}, and was switched on` : `${because}, and its power ${failed}`;
+    const value = { ...before, why, switchedOn: now() };
+    return (await claims.change(claimed, value)) ? { ...claimed, value, version: claimed.version + 1 } : undefined;
+  }
 
   const backInUse = async (claimed: Claimed): Promise<void> => {
     await claims.letGo(claimed, { state: 'free', since: now() });
@@ -136,10 +159,10 @@ export function createLending({ claims, logger, returnWithinMs, inventory }: Len
     signal: AbortSignal,
   ): Promise<void> {
     const { claim } = claimed;
-    const { file, reload: command } = inventory.current();
+    const lab = inventory.current();
     if (reload.at === undefined) {
-      if (!command) return takeOut(claimed, value.why ?? 'it was to be made anew, and no command says how');
-      const failed = await hostCommand(command, file, claim.machine, signal);
+      if (!lab.reload) return takeOut(claimed, value.why ?? 'it was to be made anew, and no command says how');
+      const { failed } = await hostCommand(lab.reload, lab, claim.machine, secret, signal);
       if (failed !== undefined) return takeOut(claimed, `${value.why ?? ''}; and its reload ${failed}`);
       await claims.change(claimed, { ...value, reload: { ...reload, at: now() } });
       return;

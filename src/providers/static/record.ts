@@ -28,6 +28,8 @@ export type MachineRecord =
       readonly since: string;
       readonly claim: Claim;
       readonly why?: string;
+      /** When it was switched on, because it did not answer. */
+      readonly switchedOn?: string;
       /** Its reset failed, and since when it is to be made anew. `at`: when the command for that had run. */
       readonly reload?: { readonly since: string; readonly at?: string };
     }
