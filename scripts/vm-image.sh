@@ -47,7 +47,7 @@ system_info:
   default_user: {name: debian, lock_passwd: true, shell: /bin/bash, sudo: ['ALL=(ALL) NOPASSWD:ALL']}
   paths: {cloud_dir: /var/lib/cloud, templates_dir: /etc/cloud/templates}
   ssh_svcname: ssh
-cloud_init_modules: [write-files, resizefs, set_hostname, update_hostname, users-groups, ssh]
+cloud_init_modules: [bootcmd, write-files, resizefs, set_hostname, update_hostname, users-groups, ssh]
 cloud_config_modules: [set-passwords, runcmd]
 cloud_final_modules: [package-update-upgrade-install, scripts-per-boot, scripts-per-instance, scripts-user, phone-home, final-message, power-state-change]
 CLOUD

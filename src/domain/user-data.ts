@@ -67,7 +67,7 @@ const userEntry = ({ name, groups, shell, home, sudo, authorizedKeys }: GuestUse
   shell: shell ?? '/bin/sh',
   ...(groups === undefined ? {} : { groups: [...groups] }),
   ...(home === undefined ? {} : { homedir: home }),
-  ...(sudo === true ? { sudo: ['ALL=(ALL) NOPASSWD:ALL'] } : {}),
+  ...(sudo === true ? { sudo: 'ALL=(ALL) NOPASSWD:ALL' } : {}),
   ...(authorizedKeys === undefined ? {} : { ssh_authorized_keys: [...authorizedKeys] }),
 });
 

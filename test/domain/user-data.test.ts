@@ -58,7 +58,7 @@ describe('the user-data of a machine', () => {
           groups: ['adm'],
           shell: '/bin/bash',
           lock_passwd: true,
-          sudo: ['ALL=(ALL) NOPASSWD:ALL'],
+          sudo: 'ALL=(ALL) NOPASSWD:ALL',
           ssh_authorized_keys: ['ssh-ed25519 SITE'],
         },
         { name: 'other' },
