@@ -91,16 +91,12 @@ export async function metrics(
       type: 'counter',
       samples: each(({ reclaimed }) => reclaimed),
     },
-    ...(deps.checkIns
-      ? [
-          {
-            name: 'slipway_check_ins_total',
-            help: 'Calls of guests to this process, by what came of them.',
-            type: 'counter' as const,
-            samples: [...deps.checkIns].map(([outcome, value]) => ({ labels: { outcome }, value })),
-          },
-        ]
-      : []),
+    {
+      name: 'slipway_check_ins_total',
+      help: 'Calls of guests to this process, by what came of them.',
+      type: 'counter',
+      samples: [...(deps.checkIns ?? [])].map(([outcome, value]) => ({ labels: { outcome }, value })),
+    },
   ];
 }
 

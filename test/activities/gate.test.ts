@@ -92,9 +92,9 @@ describe('a gate of commands', () => {
   });
 
   it('needs a workflow to wait for a word only where one is asked for', () => {
-    expect(planGate(gateOf('any', 'a'))).toBe('command');
-    expect(planGate({ kind: 'any', commands: [command('a')], manual: true })).toBe('any');
-    expect(planGate({ kind: 'all', commands: [command('a')], manual: true })).toBe('all');
-    expect(planGate({ kind: 'manual' })).toBe('manual');
+    expect(planGate(gateOf('any', 'a'))).toEqual({ gate: 'command' });
+    expect(planGate({ kind: 'any', commands: [command('a')], manual: true })).toEqual({ gate: 'any' });
+    expect(planGate({ kind: 'all', commands: [command('a')], manual: true })).toEqual({ gate: 'all' });
+    expect(planGate({ kind: 'manual' })).toEqual({ gate: 'manual' });
   });
 });

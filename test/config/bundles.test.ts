@@ -80,7 +80,7 @@ resetLeaves: [data]
     ['just text', ['web.yaml:1:1 expected a map, found text']],
     ['summary: x', ['web.yaml:1:1 variants: is missing; expected a list']],
     ['variants: []', ['web.yaml:1:11 variants: needs at least one variant']],
-    [`${good}ready: step`, ['web.yaml:2:8 ready: expected steps, manual or a map, found `step`']],
+    [`${good}ready: step`, ['web.yaml:2:8 ready: expected steps, manual, checkin or a map, found `step`']],
     [
       `${good}ready: {comand: [x]}`,
       [

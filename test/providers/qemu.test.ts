@@ -63,12 +63,11 @@ describe.skipIf(skips)('a machine of qemu', () => {
   }, 60_000);
 
   it('whose QEMU is killed behind our back is stopped, says so, and can be switched on and destroyed', async () => {
-    const { provider, make, signal, pidOf, destroyed } = on();
+    const { provider, make, signal, pidOf, seen, destroyed } = on();
     const { ref } = await make();
     const { access } = await provider.get(ref, signal());
     process.kill(pidOf(ref), 'SIGKILL');
-    expect(await provider.get(ref, signal())).toMatchObject({
-      state: 'stopped',
+    expect(await seen(ref, 'stopped')).toMatchObject({
       facts: { why: expect.stringContaining('its QEMU has ended') },
     });
     await provider.power?.(ref, 'on', signal());

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -10,6 +9,7 @@ import { DomainError } from '../../src/domain/failure.ts';
 import { poolWorkflowId } from '../../src/domain/ids.ts';
 import type { PoolStatus } from '../../src/domain/pool-status.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
+import { replaceFile } from '../../src/host/atomic-file.ts';
 import { keepPools } from '../../src/worker/keep-pools.ts';
 import { freshFolder } from '../output/store-kit.ts';
 import { fakePlan } from '../support/fake-plan.ts';
@@ -64,7 +64,8 @@ function createBundle() {
 
 async function start(text: string) {
   const state = stateFolder(join(await freshFolder(), '.slipway'));
-  const write = (content: string): Promise<void> => writeFile(state.config, content);
+  // As an editor does: a file that is empty for a moment declares no pools.
+  const write = (content: string): Promise<void> => replaceFile(state.config, content);
   await write(text);
   const { bundle, resolve } = createBundle();
   const keep = () =>

@@ -61,13 +61,17 @@ export function poolMachines(bench: () => LeaseBench) {
     return { world, handle, status, inPhase, shows };
   }
 
+  /** By another name: a lease gives back at once what comes to it and it has not asked for. */
+  const earOf = (leaseId: string): string => `ear-of-${leaseId}`;
   /** One that goes on waiting for its own machine, and hears what others tell it. */
   async function listener(leaseId: string): Promise<Hold> {
-    await bench().lease({ leaseId }, (world) => world.hold('createMachine'));
-    return { leaseId, holder: leaseWorkflowId(leaseId), ttlMs: 60_000 };
+    await bench().lease({ leaseId: earOf(leaseId) }, (world) => world.hold('createMachine'));
+    return { leaseId, holder: leaseWorkflowId(earOf(leaseId)), ttlMs: 60_000 };
   }
   const close = async (leaseId: string): Promise<void> => {
-    await bench().client.workflow.getHandle(leaseWorkflowId(leaseId)).signal('cancel', {});
+    await bench()
+      .client.workflow.getHandle(leaseWorkflowId(earOf(leaseId)))
+      .signal('cancel', {});
   };
 
   return { startMachine, listener, close };
