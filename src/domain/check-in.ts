@@ -47,7 +47,16 @@ export const decidesAgainst = (
  * What is done with a post. `duplicate` is answered as the first one was: its sender may not have heard that. All others but
  * `taken` change nothing, are counted and logged.
  */
-export const verdicts = ['taken', 'duplicate', 'replayed', 'late', 'contradicts', 'moved', 'tooMany'] as const;
+export const verdicts = [
+  'taken',
+  'duplicate',
+  'replayed',
+  'late',
+  'contradicts',
+  'moved',
+  'tooMany',
+  'unreadable',
+] as const;
 export type Verdict = (typeof verdicts)[number];
 
 const decided: ReadonlySet<MachinePhase> = new Set(['warm', 'ready', 'held', 'renewing']);

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
+import { checkedInBody, machineReadyBody } from '../contract/check-in.ts';
 import { machineSignals, queries } from '../contract/messages.ts';
 import type { Recipe } from '../domain/bundle.ts';
 import { judged, type Verdict } from '../domain/check-in.ts';
@@ -37,16 +38,22 @@ async function statusOf({ client }: PostDeps, machineId: string): Promise<Machin
 
 /** Takes a proven post to its machine, unless that would change nothing. */
 export async function postToMachine(deps: PostDeps, who: CheckInIdentity, post: GuestPost): Promise<Verdict> {
+  const { facts, hostKeys = [], result, message, ...from } = post;
+  const [signal, schema, body] =
+    result === undefined
+      ? [machineSignals.checkedIn, checkedInBody, { ...from, facts, hostKeys }]
+      : [
+          machineSignals.markReady,
+          machineReadyBody,
+          { result, ...(message === undefined ? {} : { message }), guest: from },
+        ];
+  // Its machine would refuse it without counting it: a guest could fill that history until the server ends it.
+  if (!schema.safeParse(body).success) return 'unreadable';
   const status = await statusOf(deps, who.machineId);
   if (!status) return 'late';
   const verdict = judged(status, who, post, await deps.sameSource());
   if (verdict !== 'taken') return verdict;
-  const { facts, hostKeys = [], result, message, ...from } = post;
   const handle = deps.client.workflow.getHandle(machineWorkflowId(who.machineId));
-  const [signal, body] =
-    result === undefined
-      ? [machineSignals.checkedIn, { ...from, facts, hostKeys }]
-      : [machineSignals.markReady, { result, ...(message === undefined ? {} : { message }), guest: from }];
   try {
     await deps.client.withDeadline(Date.now() + withinMs, () => handle.signal(signal, body));
     return 'taken';

@@ -10,7 +10,7 @@ import { limitOf } from './limits.ts';
 import { rendezvousTls } from './tls.ts';
 
 /** What came of a post, or why a request got no further. */
-export const outcomes = [...verdicts, 'forged', 'oversize', 'unreadable', 'throttled', 'failed'] as const;
+export const outcomes = [...verdicts, 'forged', 'oversize', 'throttled', 'failed'] as const;
 export type Outcome = (typeof outcomes)[number];
 
 export interface SurfaceDeps {

@@ -62,6 +62,9 @@ const holdBody = z.strictObject({
   own: z.strictObject({ digest: z.string(), from: z.int().min(0), of: z.int().min(0) }).exactOptional(),
 });
 
+/** Of what was refused: who sends nonsense for ever gets no more room by it. */
+const notesKept = 5;
+
 export type OpenMachine = ReturnType<typeof openMachine>;
 
 /** The machine's state with its handlers: they only enqueue; the one main loop applies. */
@@ -77,7 +80,10 @@ export function openMachine(input: MachineInput) {
   let shown: MachinePhase | undefined = input.carried?.phase ?? (life.phase === 'queued' ? life.phase : undefined);
   const refused: string[] = [];
   const enqueue = (event: MachineEvent): void => void inbox.push(event);
-  const note = (text: string): void => void refused.push(text);
+  const note = (text: string): void => {
+    refused.splice(0, refused.length - notesKept + 1);
+    refused.push(text);
+  };
 
   const received =
     (name: string, schema: z.ZodType, make: (body: never) => MachineEvent) =>

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Plan } from '../../src/domain/bundle.ts';
 import { machineWorkflowId } from '../../src/domain/ids.ts';
 import type { MachinePhase } from '../../src/domain/lease.ts';
+import { postToMachine } from '../../src/rendezvous/posts.ts';
 import type { FakeWorld } from '../support/fake-world.ts';
 import { fakePlan } from '../support/fake-plan.ts';
 import { startLeaseBench, type LeaseBench, type Leased } from '../support/lease-bench.ts';
@@ -133,6 +134,29 @@ describe.concurrent('a lease whose machine calls home', () => {
     await posts(leased, { result: 1, message: 'no licence' });
     const { result } = await failed(leased);
     expect(result.reason?.message).toContain('no licence');
+  });
+
+  test('is told nothing that it would refuse, so that no guest can fill its history', async () => {
+    const leased = await lease({ gate: 'checkin' });
+    await inPhase(leased, 'readying');
+    const machineId = `${leased.leaseId}.1`;
+    const { key, generation } = await machineOf(leased);
+    const who = { machineId, birth: leased.handle.firstExecutionRunId, generation };
+    const blobs = { get: () => Promise.reject(new Error('nobody fetches anything')) };
+    const deps = { client: bench.client, blobs, sameSource: async () => false };
+    const tells = (hostKey: string) =>
+      postToMachine(deps, who, { key, generation, source: '10.0.2.15', facts: {}, hostKeys: [hostKey] });
+    const signalled = async () =>
+      ((await bench.client.workflow.getHandle(machineWorkflowId(machineId)).fetchHistory()).events ?? []).filter(
+        (event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'checkedIn',
+      ).length;
+
+    for (let n = 0; n < 3; n += 1) expect(await tells(`ssh-ed25519 ${'A'.repeat(20_000)}`)).toBe('unreadable');
+    expect(await signalled()).toBe(0);
+    expect(await tells('ssh-ed25519 AAAA')).toBe('taken');
+    expect(await signalled()).toBe(1);
+    await posts(leased, { result: 0 });
+    await ends(leased);
   });
 
   test('is given up with the whole way to ready where the guest says nothing', async () => {
