@@ -56,6 +56,9 @@ export interface FirstBoot {
 const root = '/var/lib/slipway/boot';
 const paths = { checkIn: `${root}/check-in`, boot: `${root}/boot-string`, lastStage: `${root}/last-stage` } as const;
 
+/** Once in each machine, before files are installed: an image of another one has all that it was told, and had done. */
+const forgetAnother = ['cloud-init-per', 'instance', 'slipway-boot', 'rm', '-rf', root];
+
 /** cloud-init installs files after this has begun; it waits for the script, and is not waited for. */
 const startCheckIn = `(n=0; until [ -s ${paths.checkIn} ] || [ "$n" -ge 900 ]; do n=$((n + 1)); sleep 1; done; exec sh ${paths.checkIn} boot) </dev/null >>/var/log/slipway-check-in.log 2>&1 &`;
 
@@ -92,7 +95,7 @@ function ownConfig(given: UserData, boot: FirstBoot, stage: string | undefined, 
     ...(users.length > 0 || given.raw?.['users'] ? { users: ['default', ...users.map(userEntry)] } : {}),
     ...(given.packages ? { packages: [...given.packages] } : {}),
     ...(files.length > 0 ? { write_files: files } : {}),
-    ...(checkIn ? { bootcmd: [startCheckIn] } : {}),
+    ...(checkIn ? { bootcmd: [forgetAnother, startCheckIn] } : {}),
     ...(stage === undefined ? {} : { runcmd: [['sh', paths.lastStage]] }),
   };
 }

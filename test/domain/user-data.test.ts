@@ -71,6 +71,16 @@ describe('the user-data of a machine', () => {
     expect(config['runcmd']).toEqual(['echo first', ['sh', '/var/lib/slipway/boot/last-stage']]);
   });
 
+  it('forgets once what the machine that its image was captured from was told', () => {
+    const { config } = composed({ raw: { bootcmd: ['echo theirs'] } }, { ...boot, checkIn });
+    expect(config['bootcmd']).toEqual([
+      ['cloud-init-per', 'instance', 'slipway-boot', 'rm', '-rf', '/var/lib/slipway/boot'],
+      expect.stringContaining('/var/lib/slipway/boot/check-in boot'),
+      'echo theirs',
+    ]);
+    expect(composed({}).config).not.toHaveProperty('bootcmd');
+  });
+
   it('keeps out of its document what would not fit, and has the guest fetch that', () => {
     const given = { files: [{ path: '/a', text: 'x'.repeat(20_000) }] };
     const { text, rest, config } = composed(given, { ...boot, checkIn });
