@@ -103,8 +103,6 @@ function ownConfig(given: UserData, boot: FirstBoot, stage: string | undefined, 
 export interface Composed {
   /** The document. Secret: it may hold the host key, and the guest's token. */
   readonly text: string;
-  /** What the guest fetches over the rendezvous, for it would not fit. */
-  readonly rest?: string;
   /** Keys of `raw` that say otherwise than we do. */
   readonly conflicts: readonly (readonly (string | number)[])[];
 }
@@ -119,7 +117,7 @@ export function composedUserData(given: UserData, boot: FirstBoot, maxBytes: num
   const stage = lastStage(given.files ?? [], given.scripts ?? []);
   const made = (fetched: boolean): Composed => {
     const { config, conflicts } = mergedConfig(ownConfig(given, boot, stage, fetched), given.raw ?? {});
-    return { text: cloudConfigText(config), conflicts, ...(fetched && stage !== undefined ? { rest: stage } : {}) };
+    return { text: cloudConfigText(config), conflicts };
   };
   const whole = made(false);
   return bytesOf(whole.text) <= maxBytes || stage === undefined || boot.checkIn === undefined ? whole : made(true);
