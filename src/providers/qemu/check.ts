@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly settings: QemuSettings;
   readonly limits: Use & { readonly machines: number };
   readonly images: ImageStore;
+  /** What templates take that boot. */
+  readonly booting: () => Promise<readonly Use[]>;
 }
 
 const mib = 1_048_576;
@@ -33,7 +35,7 @@ const howToGet = (program: string): string =>
 
 /** What machines need, each with what is there or how to get it. The accelerator is proven anew. */
 export async function checkQemu(options: CheckOptions, signal: AbortSignal): Promise<ProviderCheck> {
-  const { provider, paths, settings, limits, images } = options;
+  const { provider, paths, settings, limits, images, booting } = options;
   const program = qemuProgram(process.arch);
   const programs = await Promise.all([program, 'qemu-img'].map(programItem));
   const there = programs.every(({ ok }) => ok);
@@ -42,9 +44,10 @@ export async function checkQemu(options: CheckOptions, signal: AbortSignal): Pro
   const accelerator = settings.accelerator ?? found?.accelerator;
   const all = await loadRecords(paths);
   const used = { cores: 0, memoryMb: 0 };
-  for (const { wanted } of all) {
-    used.cores += wanted.cores;
-    used.memoryMb += wanted.memoryMb;
+  const templates = await booting();
+  for (const { cores, memoryMb } of [...all.map(({ wanted }) => wanted), ...templates]) {
+    used.cores += cores;
+    used.memoryMb += memoryMb;
   }
   const { bavail, bsize } = await statfs(paths.folder);
   const freeBytes = bavail * bsize;
@@ -72,7 +75,7 @@ export async function checkQemu(options: CheckOptions, signal: AbortSignal): Pro
   return {
     ok: items.every(({ ok }) => ok),
     summary: there
-      ? `${accelerator === 'tcg' ? 'translated, without an accelerator' : accelerator}; ${names} images, ${all.length} machines`
+      ? `${accelerator === 'tcg' ? 'translated, without an accelerator' : accelerator}; ${names} images, ${all.length} machines${templates.length === 0 ? '' : `, ${templates.length} templates boot`}`
       : 'QEMU is not here',
     items,
   };

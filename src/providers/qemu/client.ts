@@ -46,6 +46,7 @@ const userDataMaxBytes = 1_048_576;
 const hostAddress = '10.0.2.2';
 const mib = 1_048_576;
 const expireEveryMs = 3_600_000;
+const tendBootingEveryMs = 60_000;
 
 /**
  * Virtual machines on this host, each a QEMU of its own that outlives us. All that is known of them is in `folder`, which any
@@ -56,7 +57,9 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
   const paths = qemuPaths(folder);
   const images = createImages(name, paths, settings);
   const limits = limitsOf(settings, { cores: cpus().length, memoryMb: Math.floor(totalmem() / mib) });
+  const templates = createTemplates(paths, options.logger);
   const ground: Ground = {
+    booting: () => templates.booting(),
     provider: name,
     paths,
     limits,
@@ -67,7 +70,14 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
     },
   };
   let expireAtMs = 0;
-  const templates = createTemplates(paths, options.logger);
+  let tendAtMs = 0;
+
+  /** Now and then, with what is asked anyway: nobody may wait any more for a template that boots. */
+  async function tendTemplates(signal: AbortSignal): Promise<void> {
+    if (performance.now() < tendAtMs) return;
+    tendAtMs = performance.now() + expireEveryMs;
+    if (await templates.tend(signal)) tendAtMs = performance.now() + tendBootingEveryMs;
+  }
 
   /**
    * What all machines of an image and a size share, made once and waited for: the image, and where it is warm a booted one.
@@ -133,6 +143,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       if (hasTombstone(paths.tombstones, key)) throw isOver(key);
       const there = await loadRecord(paths, idOf(key));
       if (there && there.phase !== 'making') return { machine: there.id, key };
+      await tendTemplates(signal);
       const { user, ...base } = await baseOf(wanted, signal);
       const { id } = await createMachine(ground, { key, spec, tags, wanted, user, base }, signal);
       signal.throwIfAborted();
@@ -152,6 +163,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
 
     async list(owner, signal) {
       signal.throwIfAborted();
+      await tendTemplates(signal);
       const all = (await loadRecords(paths)).filter(({ tags }) => tags['slipway-installation'] === owner);
       return Promise.all(
         all.map(async (record) => {
@@ -235,11 +247,11 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
             hint: `The first is ${users[0]?.tags['slipway-machine']}.`,
           });
         await images.remove(image);
-        await templates.prune(image);
+        await templates.forget(image);
       },
     },
 
-    check: (signal) => checkQemu({ provider: name, paths, settings, limits, images }, signal),
+    check: (signal) => checkQemu({ provider: name, paths, settings, limits, images, booting: ground.booting }, signal),
     async close() {
       images.close();
     },

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { takeLock } from '../../host/lock.ts';
+import type { QemuPaths } from './paths.ts';
 import { diskFull, isFull } from './process.ts';
 
 const lookAgainMs = 5;
@@ -25,3 +26,6 @@ export async function alone<T>(lock: string, signal: AbortSignal, work: () => Pr
 
 /** A lock's file stays for ever, so machines share a few: who waits for another's waits for a moment only. */
 export const lockOf = (folder: string, id: string): string => join(folder, id.slice(0, 2));
+
+/** Of whoever counts what is there: also upon which template it lies. It may be taken with another lock in hand, never before one. */
+export const roomLock = ({ locks }: QemuPaths): string => join(locks, 'room');

@@ -8,7 +8,7 @@ import type { CreateSpec, OwnerTags } from '../provider.ts';
 import { hasTombstone } from '../tombstones.ts';
 import { identityScript, isMoreThanIdentity, writeIdentity } from './clone.ts';
 import { inFolder, type Hardware, type Launch } from './arguments.ts';
-import { alone, lockOf } from './locked.ts';
+import { alone, lockOf, roomLock } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, endQemu, isFullText, NotStarted, qemuImg, startQemu } from './process.ts';
 import { idOf, layRecord, loadRecord, loadRecords, machineFolder, removeRecord, saveRecord } from './record.ts';
@@ -23,6 +23,8 @@ export interface Ground {
   readonly provider: string;
   readonly paths: QemuPaths;
   readonly limits: Use & { readonly machines: number };
+  /** What is taken beside machines, by templates that boot. */
+  readonly booting: () => Promise<readonly Use[]>;
   readonly hardware: (wanted: Wanted, boot: ImageSettings) => Promise<Hardware>;
 }
 
@@ -83,14 +85,19 @@ export function createMachine(ground: Ground, order: Order, signal: AbortSignal)
 }
 
 /** Counts it among those that are there, if there is room for it. */
-function admit({ provider, paths, limits }: Ground, order: Order, signal: AbortSignal): Promise<MachineRecord> {
+function admit(
+  { provider, paths, limits, booting }: Ground,
+  order: Order,
+  signal: AbortSignal,
+): Promise<MachineRecord> {
   const { key, spec, tags, wanted, user, base } = order;
-  return alone(join(paths.locks, 'room'), signal, async () => {
+  return alone(roomLock(paths), signal, async () => {
     const all = await loadRecords(paths);
     const lacking = lacksRoom(
       wanted,
       all.map(({ wanted }) => wanted),
       limits,
+      await booting(),
     );
     if (lacking !== undefined)
       throw new DomainError('CapacityUnavailable', `Provider ${provider} has no room for this machine: ${lacking}.`, {
@@ -144,8 +151,7 @@ async function makeMachine(ground: Ground, record: MachineRecord): Promise<Machi
   const disk = join(folder, inFolder.disk);
   await rm(disk, { force: true });
   await rm(join(folder, inFolder.console), { force: true });
-  if (!(await stat(base.file).catch(() => undefined)))
-    throw new DomainError('InvalidRequest', `Image ${base.image} is not there any more: ${base.file}.`);
+  if (!(await stat(base.file).catch(() => undefined))) throw isMissing(base, template);
   // A clone's is its template's: the guest knows how large it is.
   const size = wanted.diskGb === undefined || template !== undefined ? [] : [`${wanted.diskGb}G`];
   await qemuImg(['create', '-q', '-f', 'qcow2', '-F', base.format, '-b', base.file, disk, ...size]);
@@ -153,6 +159,12 @@ async function makeMachine(ground: Ground, record: MachineRecord): Promise<Machi
   if (template !== undefined) await writeIdentity(folder, identityScript(spec, user));
   return startMachine(ground, { ...record, boots: 0 }, record.generation === 1 && record.boots === 0);
 }
+
+/** A template that went meanwhile is made again for whoever comes next. */
+const isMissing = ({ image, file }: MachineRecord['base'], template: string | undefined): DomainError =>
+  template === undefined
+    ? new DomainError('InvalidRequest', `Image ${image} is not there any more: ${file}.`)
+    : new DomainError('ProviderUnavailable', `Template ${template} of image ${image} is not there any more.`);
 
 /**
  * A clone stays the instance that its template is for cloud-init, so that its next boot makes nothing anew, unless there is
@@ -255,7 +267,7 @@ export function reloadMachine(
     // From here on it is of that generation, and not made yet: whoever comes next goes on.
     const { template: _, cold: __, ...own } = record;
     const next: MachineRecord = { ...own, ...base, spec, generation, phase: 'making' };
-    await saveRecord(paths, next);
+    await alone(roomLock(paths), signal, () => saveRecord(paths, next));
     try {
       await makeMachine(ground, next);
     } catch (error) {

@@ -9,12 +9,13 @@ import { replaceFile } from '../../host/atomic-file.ts';
 import { inFolder, type Hardware, type Launch } from './arguments.ts';
 import { hasAnswered, writeIdentity } from './clone.ts';
 import type { ReadyImage } from './images.ts';
-import { alone, lockOf } from './locked.ts';
+import { alone, lockOf, roomLock } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, endQemu, findQemu, isFull, qemuImg, startQemu } from './process.ts';
 import { withQmp } from './qmp.ts';
 import { loadRecords, noneIfMissing } from './record.ts';
 import { writeDocument } from './seed.ts';
+import type { Use } from './variant.ts';
 
 /** A booted machine, at rest in files: its disk, its memory, and the state of all else. */
 export interface Template {
@@ -27,6 +28,10 @@ export const inTemplate = { disk: inFolder.disk, memory: 'ram', state: 'state', 
 interface TemplateRecord {
   readonly state: 'building' | 'snapping' | 'ready' | 'failed';
   readonly image: string;
+  /** Other for other bytes of the image, another QEMU or way of cloning: no machine is cloned from it again. */
+  readonly way: string;
+  /** What it takes of the host while its QEMU runs. */
+  readonly takes: Use;
   /** ISO 8601: of the state. */
   readonly since: string;
   readonly why?: string;
@@ -49,10 +54,19 @@ export interface Templates {
   ready(order: TemplateOrder, signal: AbortSignal): Promise<Template | string>;
   /** Names of images of which one is ready. */
   images(): Promise<ReadonlySet<string>>;
-  /** Takes away those of the image that are not the one of this id, unless machines lie upon them. */
-  prune(image: string, kept?: string): Promise<void>;
+  /** Takes away those of the image, which is gone, unless machines lie upon them. */
+  forget(image: string): Promise<void>;
+  /** What those take whose QEMU runs, which are no machines. */
+  booting(): Promise<readonly Use[]>;
+  /**
+   * Goes on with those that nobody waits for any more: takes what is ready, ends what boots for too long.
+   * @returns whether any boots still
+   */
+  tend(signal: AbortSignal): Promise<boolean>;
 }
 
+/** Of what lies in a template's folder. */
+const format = 1;
 const guestScript = readFileSync(new URL('template-guest.sh', import.meta.url), 'utf8');
 /** A guest without an accelerator, on a busy host. */
 const bootsWithinMs = 900_000;
@@ -66,7 +80,14 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
   const folderOf = (id: string): string => join(paths.templates, id);
   const load = async (id: string): Promise<TemplateRecord | undefined> => {
     const text = await readFile(join(folderOf(id), inTemplate.record), 'utf8').catch(noneIfMissing);
-    return text === undefined ? undefined : (JSON.parse(text) as TemplateRecord);
+    // Of another version of us: outdated, whatever it is.
+    const unknown = { way: '', takes: { cores: 0, memoryMb: 0 } };
+    return text === undefined ? undefined : { ...unknown, ...(JSON.parse(text) as TemplateRecord) };
+  };
+  const loadAll = async (): Promise<readonly (readonly [id: string, record: TemplateRecord])[]> => {
+    const ids = (await readdir(paths.templates).catch(noneIfMissing)) ?? [];
+    const all = await Promise.all(ids.map(async (id) => [id, await load(id)] as const));
+    return all.flatMap(([id, record]) => (record ? [[id, record] as const] : []));
   };
   const save = async (id: string, record: Omit<TemplateRecord, 'since'>): Promise<void> =>
     replaceFile(
@@ -81,7 +102,7 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
     await endQemu(nameOf(id), folder);
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await save(id, { state: 'building', image: image.name });
+    await save(id, { state: 'building', ...kindOf(order) });
     const size = diskGb === undefined ? [] : [`${diskGb}G`];
     const disk = join(folder, inTemplate.disk);
     await qemuImg(['create', '-q', '-f', 'qcow2', '-F', image.format, '-b', image.file, disk, ...size]);
@@ -93,9 +114,9 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
   }
 
   /** Its guest waits: all of it goes to files, and its QEMU ends. */
-  async function snap(id: string, image: string): Promise<void> {
+  async function snap(id: string, record: TemplateRecord): Promise<void> {
     const folder = folderOf(id);
-    await save(id, { state: 'snapping', image });
+    await save(id, { ...record, state: 'snapping' });
     const state = join(folder, inTemplate.state);
     const signal = AbortSignal.timeout(snapsWithinMs);
     await withQmp(
@@ -121,30 +142,51 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
     );
     await endQemu(nameOf(id), folder);
     await rename(`${state}.part`, state);
-    await save(id, { state: 'ready', image });
-    logger?.info({ image, template: id }, 'a template is ready');
+    await save(id, { ...record, state: 'ready' });
+    logger?.info({ image: record.image, template: id }, 'a template is ready');
   }
 
   /** The next step, whoever did the one before. */
   async function step(id: string, order: TemplateOrder): Promise<void> {
     const record = await load(id);
-    const image = order.image.name;
-    const alive = (await findQemu(nameOf(id), folderOf(id))) !== undefined;
     if (record?.state === 'ready' || (record?.state === 'failed' && ageOf(record) < failedForMs)) return;
-    if (record?.state !== 'building') return begin(id, order);
-    if (!alive) {
+    return record?.state === 'building' ? goOn(id, record) : begin(id, order);
+  }
+
+  async function goOn(id: string, record: TemplateRecord): Promise<void> {
+    if ((await findQemu(nameOf(id), folderOf(id))) === undefined) {
       // Killed, or its guest switched itself off: an image that always does so must not be booted for ever.
-      await save(id, { state: 'failed', image, why: 'its QEMU ended while it booted' });
+      await save(id, { ...record, state: 'failed', why: 'its QEMU ended while it booted' });
       return;
     }
-    if (await hasAnswered(folderOf(id), 'waiting')) return snap(id, image);
+    if (await hasAnswered(folderOf(id), 'waiting')) return snap(id, record);
     if (ageOf(record) < bootsWithinMs) return;
     await endQemu(nameOf(id), folderOf(id));
     await save(id, {
+      ...record,
       state: 'failed',
-      image,
       why: `its guest was not ready to be cloned within ${bootsWithinMs / 60_000} min (has it cloud-init and systemd?)`,
     });
+  }
+
+  async function discard(id: string): Promise<void> {
+    await endQemu(nameOf(id), folderOf(id));
+    await rm(folderOf(id), { recursive: true, force: true });
+  }
+
+  /** Takes away what matches and no machine lies upon: none comes to lie upon it meanwhile, for records are laid under `room`. */
+  async function prune(matches: (record: TemplateRecord) => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(snapsWithinMs);
+    for (const [id, seen] of await loadAll()) {
+      if (!matches(seen)) continue;
+      await alone(lockOf(paths.locks, id), signal, () =>
+        alone(roomLock(paths), signal, async () => {
+          const record = await load(id);
+          const used = (await loadRecords(paths)).some(({ template }) => template === id);
+          if (record && matches(record) && !used) await discard(id);
+        }),
+      );
+    }
   }
 
   const templates: Templates = {
@@ -164,39 +206,64 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
             if (isFull(error)) throw diskFull(error);
             await endQemu(nameOf(id), folderOf(id));
             const why = error instanceof Error ? error.message : String(error);
-            await save(id, { state: 'failed', image: order.image.name, why });
+            await save(id, { state: 'failed', ...kindOf(order), why });
             logger?.error({ image: order.image.name, template: id, error }, 'a template failed');
           }
         });
-        if ((await load(id))?.state === 'ready') await templates.prune(order.image.name, id);
-        else await pause(lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        if ((await load(id))?.state === 'ready') {
+          const { image, way } = kindOf(order);
+          await prune((other) => other.image === image && other.way !== way && !boots(other));
+        } else await pause(lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     },
 
     async images() {
-      const ids = (await readdir(paths.templates).catch(noneIfMissing)) ?? [];
-      const all = await Promise.all(ids.map(load));
-      return new Set(all.flatMap((record) => (record?.state === 'ready' ? [record.image] : [])));
+      const all = await loadAll();
+      return new Set(all.flatMap(([, record]) => (record.state === 'ready' ? [record.image] : [])));
     },
 
-    async prune(image, kept) {
-      const used = new Set((await loadRecords(paths)).map(({ template }) => template));
-      for (const id of (await readdir(paths.templates).catch(noneIfMissing)) ?? []) {
-        if (id === kept || used.has(id) || (await load(id))?.image !== image) continue;
-        await alone(lockOf(paths.locks, id), AbortSignal.timeout(snapsWithinMs), async () => {
-          await endQemu(nameOf(id), folderOf(id));
-          await rm(folderOf(id), { recursive: true, force: true });
+    forget: (image) => prune((record) => record.image === image),
+
+    async booting() {
+      return (await loadAll()).flatMap(([, record]) => (boots(record) ? [record.takes] : []));
+    },
+
+    async tend(signal) {
+      for (const [id, seen] of await loadAll()) {
+        if (!boots(seen)) continue;
+        await alone(lockOf(paths.locks, id), signal, async () => {
+          const record = await load(id);
+          if (!record || !boots(record)) return;
+          try {
+            // Whoever snapped it is dead, for we have its lock: half a template is none.
+            if (record.state === 'snapping') await discard(id);
+            else await goOn(id, record);
+          } catch (error) {
+            logger?.error({ image: record.image, template: id, error }, 'a template that nobody waits for failed');
+            await discard(id);
+          }
         });
       }
+      return (await templates.booting()).length > 0;
     },
   };
   return templates;
 }
 
+const boots = ({ state }: TemplateRecord): boolean => state === 'building' || state === 'snapping';
+
+const digestOf = (all: readonly unknown[]): string =>
+  createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16);
+
+function kindOf({ image, hardware, version }: TemplateOrder): Pick<TemplateRecord, 'image' | 'way' | 'takes'> {
+  const { accelerator, boot, cores, memoryMb } = hardware;
+  const way = digestOf([format, guestScript, image.identity, accelerator, boot, version]);
+  return { image: image.name, way, takes: { cores, memoryMb } };
+}
+
 /** Another for another image, machine, user, QEMU or way of cloning. */
 function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): string {
-  const all = [1, guestScript, image.identity, hardware, diskGb, user, version];
-  return createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 16);
+  return digestOf([format, guestScript, image.identity, hardware, diskGb, user, version]);
 }
 
 /** A clone gets its own only when it boots next: these are in the memory of the template's guest. */

@@ -53,18 +53,22 @@ export interface Use {
   readonly memoryMb: number;
 }
 
-/** Pure: why one more does not fit beside those, or nothing. */
+/**
+ * Pure: why one more does not fit beside those, or nothing.
+ * @param others take of the host what machines do, and are none
+ */
 export function lacksRoom(
   wanted: Use,
   there: readonly Use[],
   limits: { readonly cores: number; readonly memoryMb: number; readonly machines: number },
+  others: readonly Use[] = [],
 ): string | undefined {
   if (there.length + 1 > limits.machines) return `${there.length} of ${limits.machines} machines are there`;
   for (const [what, unit] of [
     ['memoryMb', ' MiB of memory'],
     ['cores', ' cores'],
   ] as const) {
-    const used = there.reduce((sum, each) => sum + each[what], 0);
+    const used = [...there, ...others].reduce((sum, each) => sum + each[what], 0);
     if (used + wanted[what] > limits[what])
       return `${wanted[what]} more${unit} do not fit: ${used} of ${limits[what]} are in use`;
   }
