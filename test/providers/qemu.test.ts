@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -93,6 +93,18 @@ describe.skipIf(skips)('a machine of qemu', () => {
     const gone = { machine: '0123456789abcdef', key: 'gone' };
     await expect(provider.power?.(gone, 'on', signal())).rejects.toMatchObject({ type: 'Gone' });
     await expect(provider.console?.(gone, 10, signal())).rejects.toMatchObject({ type: 'Gone' });
+  });
+
+  it('that runs while its record says off, for a kill in the middle of a switch, is switched on all the same', async () => {
+    const { folder, provider, make, signal, pidOf } = on();
+    const { ref } = await make();
+    const first = pidOf(ref);
+    const record = join(folder, 'm', ref['machine'] ?? '', 'machine.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replace('"phase":"on"', '"phase":"off"'));
+    expect(await provider.get(ref, signal())).toMatchObject({ state: 'stopped' });
+    await provider.power?.(ref, 'on', signal());
+    expect(await provider.get(ref, signal())).toMatchObject({ state: 'running' });
+    expect(pidOf(ref)).not.toBe(first);
   });
 
   it('that is stopped in the middle (SIGSTOP) is running, for nobody knows better, and is destroyed all the same', async () => {

@@ -19,11 +19,12 @@ export function powerMachine(ground: Ground, id: string, action: PowerAction, si
     // What is being made has no power yet, and will have it.
     if (record.phase === 'making') return;
     signal.throwIfAborted();
-    const runs = (await findQemu(nameOf(id), folder)) !== undefined;
     if (action === 'off') {
       await saveRecord(paths, { ...record, phase: 'off' });
       await endQemu(nameOf(id), folder);
-    } else if (!runs) {
+    } else if (record.phase === 'off' || (await findQemu(nameOf(id), folder)) === undefined) {
+      // Whoever switched it on or off may have died over it: what runs is not what the record tells of.
+      await endQemu(nameOf(id), folder);
       await startMachine(ground, record, false);
     } else if (action === 'reset') {
       await withQmp(join(folder, inFolder.qmp), signal, async (qmp) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { DomainError } from '../../domain/failure.ts';
-import { processStart, signalProcess } from '../../host/process-identity.ts';
+import { isAlive, processStart, signalProcess, type ProcessIdentity } from '../../host/process-identity.ts';
 import { inFolder, qemuArguments, qemuProgram, type Launch } from './arguments.ts';
 import { noneIfMissing } from './record.ts';
 
@@ -77,13 +77,18 @@ async function isNamed(pid: number, name: string): Promise<boolean> {
 /** Ends it as a power cut does, and waits until it is dead: its port and its disk are free then. */
 export async function endQemu(name: string, folder: string): Promise<void> {
   const deadline = Date.now() + endsWithinMs;
+  // A process that ends loses its name before it lets go of its files.
+  let ending: ProcessIdentity | undefined;
   for (let waitMs = 2; ; waitMs = Math.min(waitMs * 2, 100)) {
-    const pid = (await findQemu(name, folder)) ?? (await strayOf(name));
+    const named = (await findQemu(name, folder)) ?? (await strayOf(name));
+    const pid = named ?? (ending && isAlive(ending) ? ending.pid : undefined);
     if (pid === undefined) return;
     if (Date.now() > deadline)
       throw new DomainError('ProviderUnavailable', `The process ${pid} of QEMU does not end.`, {
         hint: 'A disk that does not answer holds it.',
       });
+    const start = processStart(pid);
+    if (start !== undefined) ending = { pid, start };
     signalProcess(pid, 'SIGKILL');
     await pause(waitMs);
   }
