@@ -1,7 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { qemuArguments, type Launch } from '../../src/providers/qemu/arguments.ts';
+import { hasAnswered } from '../../src/providers/qemu/clone.ts';
 import { freePort } from '../../src/providers/qemu/machines.ts';
-import { checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
+import { checkDisk, checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
 
 const launch: Launch = {
   name: 'slipway-0',
@@ -47,6 +51,31 @@ describe('a variant of qemu', () => {
     const variant = { cores: 0, disk: 3 };
     expect(() => checkSpec('qemu', { ...spec, variant })).toThrow(/image: .*cores: .*disk/s);
   });
+
+  it('whose disk would cut its image is refused with both sizes', () => {
+    const wanted = { image: 'debian', cores: 1, memoryMb: 64 };
+    const image = { sizeBytes: 2.5 * 1_073_741_824 };
+    const cut = 'diskGb 2 is less than image debian has: 2.5 GiB.';
+    expect(() => checkDisk({ ...wanted, diskGb: 2 }, image)).toThrow(cut);
+    checkDisk({ ...wanted, diskGb: 3 }, image);
+    checkDisk(wanted, image);
+  });
+});
+
+describe('the word of a guest', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'slipway-qemu-answer-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'answer');
+
+  it('is the first that it says, and what root says beyond is cut', async () => {
+    expect(await hasAnswered(folder, 'done')).toBe(false);
+    writeFileSync(file, 'done\n');
+    truncateSync(file, 1_073_741_824);
+    expect(await hasAnswered(folder, 'done')).toBe(true);
+    expect(statSync(file).size).toBe(4_096);
+    expect(await hasAnswered(folder, 'done')).toBe(true);
+    expect(await hasAnswered(folder, 'waiting')).toBe(false);
+  });
 });
 
 describe('room', () => {
@@ -61,6 +90,7 @@ describe('room', () => {
     const one = { cores: 1, memoryMb: 900 };
     expect(lacksRoom(one, [one], limits)).toBeUndefined();
     expect(lacksRoom(one, [one, one], limits)).toBe('900 more MiB of memory do not fit: 1800 of 2000 are in use');
+    expect(lacksRoom(one, [one], limits, [one])).toContain('1800 of 2000 are in use');
     expect(lacksRoom({ cores: 4, memoryMb: 1 }, [one], limits)).toBe('4 more cores do not fit: 1 of 4 are in use');
     expect(lacksRoom({ cores: 0, memoryMb: 0 }, [one, one, one], limits)).toBe('3 of 3 machines are there');
   });

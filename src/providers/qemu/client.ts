@@ -28,7 +28,7 @@ import { idOf, loadRecord, loadRecords, machineFolder, noneIfMissing, removeReco
 import { readUserData, replaceUserData } from './seed.ts';
 import type { QemuSettings } from './settings.ts';
 import { createTemplates, inTemplate } from './templates.ts';
-import { checkSpec, limitsOf, type Wanted } from './variant.ts';
+import { checkDisk, checkSpec, limitsOf, type Wanted } from './variant.ts';
 import { viewOf } from './view.ts';
 
 export interface QemuProviderOptions {
@@ -86,6 +86,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
   async function baseOf(wanted: Wanted, signal: AbortSignal): Promise<Base & { readonly user: string }> {
     const image = await images.ready(wanted.image, signal);
     const { settings: of } = image;
+    checkDisk(wanted, image);
     const user = wanted.user ?? of.user ?? 'debian';
     const base = { file: image.file, format: image.format, image: image.name };
     if (of.warm !== true) return { user, image: of, base };

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError } from '../../domain/failure.ts';
 import { shellWord } from '../../domain/shell-word.ts';
@@ -11,6 +11,7 @@ import { publicKeyOf } from './seed.ts';
 /** What a template is told, and a clone finds in its place must be as long: QEMU's configuration has fixed sizes. */
 const identityBytes = 16_384;
 const toldBytes = 16;
+const answerBytes = 4_096;
 
 /** Keys of a cloud-init document that give a machine its identity, and nothing more. */
 const identityKeys = new Set([
@@ -97,8 +98,16 @@ export async function writeIdentity(folder: string, script: string | undefined):
   });
 }
 
-/** Whether its guest has said this word. */
+/** Whether its guest has said this word, which is the first that it says; more is cut, for root of a guest may say anything. */
 export async function hasAnswered(folder: string, word: 'waiting' | 'done'): Promise<boolean> {
-  const text = await readFile(join(folder, inFolder.answer), 'utf8').catch(noneIfMissing);
-  return text?.split('\n').includes(word) ?? false;
+  const file = join(folder, inFolder.answer);
+  const handle = await open(file, 'r').catch(noneIfMissing);
+  if (!handle) return false;
+  try {
+    if ((await handle.stat()).size > answerBytes) await truncate(file, answerBytes);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(answerBytes), 0, answerBytes, 0);
+    return buffer.toString('latin1', 0, bytesRead).split('\n').includes(word);
+  } finally {
+    await handle.close();
+  }
 }

@@ -32,6 +32,17 @@ export function checkSpec(provider: string, spec: CreateSpec): Wanted {
   throw wrong(parsed.error.issues.map((issue) => `${issue.path.join('.') || 'variant'}: ${issue.message}`).join('; '));
 }
 
+const gib = 1_073_741_824;
+
+/** @throws DomainError InvalidRequest for a disk that would cut off the end of its image */
+export function checkDisk({ image, diskGb }: Wanted, { sizeBytes }: { readonly sizeBytes: number }): void {
+  if (diskGb === undefined || diskGb * gib >= sizeBytes) return;
+  const least = Math.ceil(sizeBytes / gib);
+  throw new DomainError('InvalidRequest', `diskGb ${diskGb} is less than image ${image} has: ${sizeBytes / gib} GiB.`, {
+    hint: `diskGb ${least} or more, or none: then it is as large as the image.`,
+  });
+}
+
 /** What a machine may cost at most where the settings do not say: all but a part of the host's memory, each core twice. */
 export function limitsOf(
   settings: Pick<QemuSettings, 'cores' | 'memoryMb' | 'machines'>,
