@@ -16,15 +16,11 @@ export type PowerEvent =
   /** `refused`: nothing was done; else nobody knows. */
   | { readonly type: 'powerFailed'; readonly refused: boolean };
 
-/** A machine is there, and somebody has it or is on the way to. A warm one is nobody's, and one that is made clean must hold still. */
-const powerable: ReadonlySet<MachinePhase> = new Set([
-  'loading',
-  'waiting',
-  'customizing',
-  'readying',
-  'ready',
-  'held',
-]);
+/**
+ * A machine is there, and somebody has it or is on the way to. One that comes up must run to get any further; a warm one is
+ * nobody's, and one that is made clean must hold still.
+ */
+const powerable: ReadonlySet<MachinePhase> = new Set(['waiting', 'customizing', 'readying', 'ready', 'held']);
 
 /** Why a machine's power is left alone now; undefined when it may be asked for. */
 export function powerless({ phase }: MachineLife): string | undefined {
@@ -33,9 +29,9 @@ export function powerless({ phase }: MachineLife): string | undefined {
   return 'its power is left alone in this phase';
 }
 
-/** Switched off, or about to be: that it is down and silent is no news. Pure, as all here. */
+/** Switched off, or about to be, if only in a reset: that it is down and silent is no news. Pure, as all here. */
 export const isOff = ({ power, powering }: MachineLife): boolean =>
-  power?.action === 'off' || powering?.action === 'off';
+  power?.action === 'off' || (powering !== undefined && powering.action !== 'on');
 
 /** It changes no phase: what becomes of the machine is seen, not told. */
 export function powered(input: MachineInput, life: MachineLife, event: PowerEvent): MachineLife {

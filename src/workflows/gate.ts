@@ -4,13 +4,15 @@ import { guestRefused } from '../domain/check-in.ts';
 import type { Reason } from '../domain/failure.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
 import type { OpenMachine } from './machine-life.ts';
-import { waits, watch } from './proxies.ts';
+import { waits } from './proxies.ts';
+import { watched } from './watched.ts';
 
 const watchedGate = 'a machine is watched while a person is awaited';
 const passed: MachineEvent = { type: 'gatePassed' };
 
 /**
  * What the bundle asks of a machine beyond its steps: commands, a person's word, all of it or any.
+ * `interrupted` when it is to be asked again, with the machine's power as it is then.
  * @param overdue why it failed when nobody has said a word in time
  * @throws what the commands' activity fails with
  */
@@ -62,7 +64,7 @@ function severalParts(
     const waiting = parts.map((part) => wait[part]());
     const decision = kind === 'all' ? everyPart(waiting) : firstPart(waiting);
     const { holder } = own.held;
-    const news = holder === undefined ? decision : watch.watchMachine({ ...own.guest, holder }).catch(() => decision);
+    const news = holder === undefined ? decision : watched(own, holder).catch(() => decision);
     try {
       return await Promise.race([decision, news]);
     } finally {
@@ -127,7 +129,7 @@ function marked(own: OpenMachine, overdue: () => Reason): Promise<MachineEvent> 
   return scope.run(async () => {
     const saying = word(own, overdue);
     // The watch only looks: without it the deadline of the phase still stands.
-    const news = watch.watchMachine({ ...own.guest, holder }).catch(() => saying);
+    const news = watched(own, holder).catch(() => saying);
     try {
       return await Promise.race([saying, news]);
     } finally {

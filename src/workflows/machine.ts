@@ -1,8 +1,7 @@
-import { CancellationScope, condition, continueAsNew, isCancellation, sleep, upsertMemo } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, isCancellation, sleep, upsertMemo } from '@temporalio/workflow';
 import type { Reason } from '../domain/failure.ts';
 import { isOver, type MachinePhase } from '../domain/lease.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
-import { isOff } from '../domain/machine-power.ts';
 import { quotaOf, stepsOf, type MachineInput, type MachineLife } from '../domain/machine.ts';
 import { phaseDeadlineMs } from '../domain/machine-times.ts';
 import { afterEvidence } from './evidence.ts';
@@ -11,8 +10,9 @@ import { openMachine, type OpenMachine } from './machine-life.ts';
 import { gateEvent } from './gate.ts';
 import { giveQuotaBack, queue, tellStockout } from './machine-quota.ts';
 import { checkedMachine } from './inputs.ts';
-import { cloud, payer, waits, watch, watchAgainMs } from './proxies.ts';
+import { cloud, payer, waits, watchAgainMs } from './proxies.ts';
 import { renew, withBaseline } from './renewal.ts';
+import { watched } from './watched.ts';
 
 /** What the machine looks like after its end. */
 export interface MachineEnd {
@@ -130,18 +130,15 @@ const passGate = (own: OpenMachine): Promise<MachineEvent> =>
     return passed.type === 'gatePassed' ? withBaseline(own, passed) : passed;
   });
 
-/** Warm, leased or held: until its time is over, or the watch brings news; what is news changes with its power. */
+/** Warm, leased or held: until its time is over, or the watch brings news. */
 async function lookAfter(own: OpenMachine): Promise<MachineEvent> {
-  const off = isOff(own.life);
   const news = (async (): Promise<MachineEvent> => {
     const { holder } = own.held;
     if (!holder) return new Promise(() => undefined);
-    const seen = await watch
-      .watchMachine({ ...own.guest, holder, ...(off ? { off } : {}) })
-      .catch(async (error: unknown) => {
-        // The watch only looks: one that fails for good is taken up again later.
-        if (!isCancellation(error)) await sleep(watchAgainMs);
-      });
+    const seen = await watched(own, holder).catch(async (error: unknown) => {
+      // The watch only looks: one that fails for good is taken up again later.
+      if (!isCancellation(error)) await sleep(watchAgainMs);
+    });
     if (!seen) return { type: 'interrupted' };
     return seen.type === 'lost' && own.life.phase === 'held' ? { type: 'expired' } : seen;
   })();
@@ -151,14 +148,13 @@ async function lookAfter(own: OpenMachine): Promise<MachineEvent> {
     while (own.leftMs() > 1) await sleep(own.leftMs(), { summary: 'the end that the machine carries itself' });
     return { type: 'expired' };
   })();
-  const switched = condition(() => isOff(own.life) !== off).then((): MachineEvent => ({ type: 'interrupted' }));
   try {
-    return await Promise.race([news, over, switched]);
+    return await Promise.race([news, over]);
   } catch {
     return { type: 'interrupted' };
   } finally {
     CancellationScope.current().cancel();
-    await Promise.allSettled([over, switched]);
+    await Promise.allSettled([over]);
     void news.catch(() => undefined);
   }
 }
@@ -173,6 +169,8 @@ async function reclaim(own: OpenMachine, how: { withinMs: number } | { everyMs: 
       return { type: 'paid', key: debt.key };
     }
     try {
+      // Once the machine is given up another tenant may have what the order would hit.
+      if (own.powering()) await own.answered();
       const activities = payer(`destroy ${own.input.machineId} until seen gone`, how);
       // Of an earlier version it has no answer.
       const { takenOut } = (await activities.destroyMachine({ machine: own.ref, debt })) ?? {};

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Plan } from '../../src/domain/bundle.ts';
 import type { MachineStatus } from '../../src/domain/lease.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
 import { fakePlan } from '../support/fake-plan.ts';
@@ -21,12 +22,20 @@ const lost = { type: 'GuestLost', message: 'it is stopped' } as const;
 
 describe.concurrent('the power of a machine', () => {
   test('is in its record with who asked and when, and what is wrong or too early is refused', async () => {
-    const leased = await bench.lease({}, (world) => world.hold('createMachine'));
-    await until('it is made', () => leased.world.count('createMachine') > 0);
-    const early = await refusal(power(leased, { action: 'off' }));
-    expect(early).toMatchObject({ type: 'InvalidRequest' });
-    expect(early.message).toContain('is provisioning: its power is left alone in this phase');
-    leased.world.letGo('createMachine');
+    const leased = await bench.lease({}, (world) => {
+      world.hold('createMachine');
+      world.hold('awaitRunning');
+    });
+    for (const [activity, phase] of [
+      ['createMachine', 'provisioning'],
+      ['awaitRunning', 'loading'],
+    ] as const) {
+      await leased.world.isHeld(activity);
+      const early = await refusal(power(leased, { action: 'off' }));
+      expect(early).toMatchObject({ type: 'InvalidRequest' });
+      expect(early.message).toContain(`is ${phase}: its power is left alone in this phase`);
+      leased.world.letGo(activity);
+    }
     await waitReady(leased);
     expect((await refusal(power(leased, { action: 'halt', how: 1 }))).message).toContain('action');
     const status = await power(leased, { action: 'reset', by: 'ana' });
@@ -54,6 +63,50 @@ describe.concurrent('the power of a machine', () => {
     await bench.over(leased);
   });
 
+  test.each([
+    { gate: 'manual' },
+    { gate: 'all' },
+    { gate: 'any' },
+    { gate: 'all', gateParts: ['command', 'manual'] },
+  ] satisfies Partial<Plan>[])('off does not make it lost before it is ready either: %o', async (gate) => {
+    const leased = await bench.lease({}, (world) => {
+      world.plan = fakePlan(gate);
+      world.hold('awaitGate');
+    });
+    const { world } = leased;
+    await until('it is watched', () => world.count('watchMachine') > 0);
+    await power(leased, { action: 'off' });
+    await until('it is watched as switched off', () => world.count('watchMachine') > 1);
+    world.lost.set(`${leased.leaseId}.1`, lost);
+    expect(await power(leased, { action: 'off' })).toMatchObject({ phase: 'readying' });
+    world.lost.clear();
+    await power(leased, { action: 'on' });
+    await until('it is watched as before', () => world.count('watchMachine') > 2);
+    world.letGo('awaitGate');
+    await bench.machine(leased.leaseId).signal('markReady', {});
+    await waitReady(leased);
+    await update(leased, 'release');
+    await bench.over(leased);
+  });
+
+  test('reset may be dark for as long as it takes', async () => {
+    const leased = await bench.lease({}, (world) => world.hold('powerMachine'));
+    const { world } = leased;
+    await waitReady(leased);
+    await until('it is watched', () => world.count('watchMachine') > 0);
+    const asked = power(leased, { action: 'reset' });
+    await world.isHeld('powerMachine');
+    await until('it is watched as dark', () => world.count('watchMachine') > 1);
+    world.lost.set(`${leased.leaseId}.1`, lost);
+    expect(await bench.machineStatus(leased.leaseId)).toMatchObject({ phase: 'ready', power: { underWay: true } });
+    world.lost.clear();
+    world.letGo('powerMachine');
+    expect(await asked).toMatchObject({ phase: 'ready', power: { action: 'reset' } });
+    await until('it is watched as before', () => world.count('watchMachine') > 2);
+    await update(leased, 'release');
+    await bench.over(leased);
+  });
+
   test('that its provider refuses is not in the record, and the next is asked for all the same', async () => {
     const leased = await bench.lease();
     await waitReady(leased);
@@ -68,16 +121,19 @@ describe.concurrent('the power of a machine', () => {
     await bench.over(leased);
   });
 
-  test('goes on to its end while its lease ends beside it', async () => {
+  test('is carried out before the machine is given up, so that it hits nobody else', async () => {
     const leased = await bench.lease({}, (world) => world.hold('powerMachine'));
     await waitReady(leased);
     const asked = power(leased, { action: 'reset' });
     await leased.world.isHeld('powerMachine');
     await update(leased, 'release');
-    await until('it is gone', async () => (await bench.machineStatus(leased.leaseId)).phase === 'gone');
+    await until('it goes', async () => (await bench.machineStatus(leased.leaseId)).phase === 'reclaiming');
+    expect((await refusal(power(leased, { action: 'off' }))).message).toContain('is reclaiming');
+    expect(leased.world.count('destroyMachine')).toBe(0);
     leased.world.letGo('powerMachine');
-    expect((await refusal(asked)).type).toBe('Gone');
+    expect(await asked).toMatchObject({ power: { action: 'reset' } });
     await bench.over(leased);
+    expect(leased.world.powers).toEqual([`${leased.leaseId}.1 reset`]);
     expect(await bench.machine(leased.leaseId).result()).toMatchObject({ phase: 'gone', cause: 'released' });
   });
 
