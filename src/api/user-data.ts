@@ -32,7 +32,8 @@ export async function readUserData(deps: ApiDeps, machineId: string, signal: Abo
 }
 
 /**
- * In place of the document: hidden secrets stay what they are. The guest sees it when it boots next, or asks.
+ * In place of the document: hidden secrets stay what they are. The instance stays the same, so that at its next boot
+ * cloud-init does again only what it does at every boot; a reload composes anew.
  * @throws DomainError as `readUserData`; InvalidRequest naming what cannot be so
  */
 export async function changeUserData(

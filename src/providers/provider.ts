@@ -160,7 +160,7 @@ export interface Images {
 export interface UserDataAccess {
   /** @throws DomainError Gone */
   read(ref: ProviderRef, signal: AbortSignal): Promise<string>;
-  /** The guest sees it when it asks or boots next. @throws DomainError Gone, InvalidRequest (too long) */
+  /** The guest sees it when it asks, or boots next as the same instance. @throws DomainError Gone, InvalidRequest (too long) */
   update(ref: ProviderRef, text: string, signal: AbortSignal): Promise<void>;
 }
 

@@ -84,7 +84,8 @@ export const operatorRoutes: Routes = (api, deps) => {
     '/v1/machines/:id/userdata',
     {
       schema: {
-        summary: 'Another document in its place: what is hidden stays; the guest sees it when it boots next, or asks',
+        summary:
+          'Another document in its place: what is hidden stays; the next boot does again only what every boot does',
         params: machineParams,
         body: userDataBody,
         response: { 200: userDataBody },

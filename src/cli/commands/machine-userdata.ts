@@ -11,7 +11,7 @@ export function addUserData(machine: Command, action: Action): void {
     .command('userdata')
     .summary('Show the user-data of a machine, or change it')
     .description(
-      'Shows the cloud-init document that the machine was given, without its secrets, where its provider keeps it; with --from puts what you have made of that in its place. Secrets that are hidden stay what they are; the guest sees the new one when it boots next, or asks.',
+      'Shows the cloud-init document that the machine was given, without its secrets, where its provider keeps it; with --from puts what you have made of that in its place. Hidden secrets stay with their user or file. The machine stays the same instance: at its next boot cloud-init does again only what it does at every boot, and a reload composes the document anew.',
     )
     .argument('<machine>')
     .option('--from <file>', 'the whole document, as it is shown here and changed')
