@@ -1,3 +1,4 @@
+import type { Server } from 'node:net';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -55,6 +56,10 @@ const guestRate = { callsPerSecond: 1, burst: 20 };
 const strangerRate = { callsPerSecond: 1, burst: 60 };
 /** More at once are guests that wait a moment. */
 const connectionsMax = 512;
+/** Of one address: nobody shuts out all others. Guests behind one share these, each for a moment. */
+const connectionsOfOneMax = 128;
+/** So often a source that is throttled is worth a line. */
+const throttledLineRate = { callsPerSecond: 1 / 60, burst: 1 };
 
 /** Where guests call home, over HTTPS with the pinned key; not listening yet. */
 export function createSurface(deps: SurfaceDeps): Surface {
@@ -77,13 +82,22 @@ export function createSurface(deps: SurfaceDeps): Surface {
   const counts = new Map<Outcome, number>(outcomes.map((outcome) => [outcome, 0]));
   const guests = limitOf(guestRate);
   const strangers = limitOf(strangerRate);
+  const throttledLines = limitOf(throttledLineRate);
 
-  const answer = async (request: FastifyRequest, reply: FastifyReply, outcome: Outcome): Promise<FastifyReply> => {
+  const count = (outcome: Outcome, source: string, machine: string): void => {
     counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
-    const about = { machine: request.guest?.machineId ?? 'unproven', source: request.ip, outcome };
+    const about = { machine, source, outcome };
     if (outcome === 'taken' || outcome === 'duplicate') deps.logger.debug(about, 'a guest has checked in');
     else if (outcome === 'failed') deps.logger.error(about, 'a check-in could not be taken to its machine');
-    else deps.logger.warn({ security: true, ...about }, 'a check-in was refused');
+    else if (outcome !== 'throttled' || throttledLines.take(source))
+      deps.logger.warn({ security: true, ...about }, 'a check-in was refused');
+  };
+  limitConnections(app.server, (source) => count('throttled', source, 'unproven'));
+
+  const answer = async (request: FastifyRequest, reply: FastifyReply, outcome: Outcome): Promise<FastifyReply> => {
+    count(outcome, request.ip, request.guest?.machineId ?? 'unproven');
+    // Who is refused keeps no connection that another could have.
+    if (status[outcome] !== 200) reply.header('connection', 'close');
     return reply.status(status[outcome]).type('text/plain').send(`${outcome}\n`);
   };
 
@@ -136,4 +150,23 @@ export function createSurface(deps: SurfaceDeps): Surface {
     return reply.type('text/plain').send(await deps.lastStage(request.guest));
   });
   return { app, counts };
+}
+
+/** Cuts off an address's connections beyond its share, before their handshake. */
+function limitConnections(server: Server, refused: (source: string) => void): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const source = socket.remoteAddress ?? '';
+    const others = open.get(source) ?? 0;
+    if (others >= connectionsOfOneMax) {
+      refused(source);
+      return void socket.destroy();
+    }
+    open.set(source, others + 1);
+    socket.once('close', () => {
+      const left = (open.get(source) ?? 1) - 1;
+      if (left > 0) open.set(source, left);
+      else open.delete(source);
+    });
+  });
 }

@@ -1,11 +1,13 @@
-import { request } from 'node:https';
-import { connect } from 'node:tls';
+import { Agent, request } from 'node:https';
+import { connect as connectTcp } from 'node:net';
+import { connect, type TLSSocket as Socket } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { providerKey } from '../../src/domain/ids.ts';
 import { nameOf, secretOf } from '../../src/rendezvous/identity.ts';
 import { rendezvousTls } from '../../src/rendezvous/tls.ts';
+import { until } from '../support/until.ts';
 import { guestOf, installationKey, openSurface, web } from './kit.ts';
 
 const key = providerKey(web.machineId, web.birth);
@@ -176,6 +178,49 @@ describe('the rendezvous', () => {
     const authorization = `Bearer ${secretOf(installationKey, other)}`;
     const path = `/rendezvous/v1/machines/${nameOf(other)}/ready?result=0`;
     expect(await ask({ port, path, authorization })).toBe(200);
+  });
+
+  it('keeps the connection of none that it refuses', async () => {
+    await using surface = await openSurface();
+    const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
+    const kept = (authorization: string): Promise<string | undefined> =>
+      new Promise((resolve, reject) => {
+        const path = `${at}/ready?result=0`;
+        const headers = { authorization };
+        const sent = request({ host: '127.0.0.1', port: surface.port, path, method: 'POST', headers, agent });
+        sent.on('response', (answer) => resolve(answer.resume().headers.connection));
+        sent.on('error', reject);
+        sent.end();
+      });
+    expect(await kept(bearer)).toBe('keep-alive');
+    for (let n = 0; n < 70; n += 1) expect(await kept('Bearer x')).toBe('close');
+    agent.destroy();
+    const { forged = 0, throttled = 0 } = surface.counted();
+    expect([forged + throttled, throttled > 0]).toEqual([70, true]);
+    // One line tells of all that were throttled within a minute.
+    expect(surface.logged.filter(({ outcome }) => outcome === 'throttled')).toHaveLength(1);
+  });
+
+  it('leaves to others their share of its connections', async () => {
+    await using surface = await openSurface();
+    const { port } = surface;
+    const sockets: Socket[] = [];
+    const open = (localAddress: string): Promise<boolean> =>
+      new Promise((resolve) => {
+        const socket = connect(
+          { socket: connectTcp({ host: '127.0.0.1', port, localAddress }), rejectUnauthorized: false },
+          () => resolve(true),
+        );
+        socket.on('error', () => resolve(false));
+        sockets.push(socket);
+      });
+    const first = await Promise.all(Array.from({ length: 128 }, () => open('127.0.0.2')));
+    expect(first.every(Boolean)).toBe(true);
+    expect([await open('127.0.0.2'), await open('127.0.0.3')]).toEqual([false, true]);
+    expect(surface.counted()).toEqual({ throttled: 1 });
+    for (const socket of sockets) socket.destroy();
+    await until('its connections are given up', () => open('127.0.0.2'));
+    for (const socket of sockets) socket.destroy();
   });
 
   it('cuts off who says nothing for long', async () => {
