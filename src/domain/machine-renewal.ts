@@ -1,4 +1,5 @@
 import type { Reason } from './failure.ts';
+import type { CheckIn } from './guest-post.ts';
 import type { Access } from './lease.ts';
 import type { MachineCause, MachineInput, MachineLife } from './machine.ts';
 import { enter, leave } from './machine-phases.ts';
@@ -104,9 +105,14 @@ function renewed(
     // A reset leaves what the bundle's steps have done; a reload takes it away, and what was remembered too.
     nextStep: reset ? input.plan.steps.length : 0,
     ...(reset && baseline !== undefined ? { baseline } : {}),
-    ...(reset && checkIn ? { checkIn } : {}),
+    ...(reset && checkIn?.result !== undefined ? { checkIn: resultOf(checkIn) } : {}),
     ...(keptKeys ? { keys: keys ?? life.generation } : {}),
   };
+}
+
+/** A reset boots nothing, so the first word on how that ended stands; what else its last tenant may have told does not. */
+function resultOf({ movedTo: _, ...checkIn }: CheckIn): CheckIn {
+  return { ...checkIn, posts: 0, facts: {}, hostKeys: [] };
 }
 
 /** What was done half is never used again. */

@@ -296,6 +296,30 @@ describe('a machine', () => {
       });
     });
 
+    test('tells its next lease nothing that the guest of its last one said, but how its last stage ended', () => {
+      const of = renewable('reset');
+      const from = { key: of.key, generation: 1, source: '10.0.0.5' };
+      const posts: readonly MachineEvent[] = [
+        { type: 'checkedIn', post: { ...from, result: 0 } },
+        { type: 'checkedIn', post: { ...from, source: '10.0.0.6', facts: { of: 'a' }, hostKeys: ['ssh-ed25519 A'] } },
+      ];
+      const after = (heard: readonly MachineEvent[]) =>
+        [...heard, released, good, renewed].reduce((life, event) => applyMachine(of, life, event, 100_000), {
+          ...lifeIn('ready', of),
+          baseline: 'digest',
+        });
+      expect(after(posts)).toMatchObject({ phase: 'waiting', generation: 2 });
+      expect(after(posts).checkIn).toEqual({
+        atMs: 100_000,
+        source: '10.0.0.5',
+        result: 0,
+        posts: 0,
+        facts: {},
+        hostKeys: [],
+      });
+      expect(after(posts.slice(1)).checkIn).toBeUndefined();
+    });
+
     test.each<[string, readonly MachineEvent[], string]>([
       ['its lease says so', [{ ...released, taint: 'its task is lost' }], 'tainted: its task is lost'],
       ['its lease closed without a word', [{ type: 'leaseClosed' }], 'tainted: lease a ended without giving it back'],
