@@ -21,8 +21,10 @@ export async function readListening(state: StateFolder): Promise<Listening | und
 }
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
-/** Listening there is on every address of the host, which is no address to call. */
-const everywhere: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+/** What a provider's host address leads to: loopback, alone or with all others, which are no addresses to call. */
+const throughHost: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '0.0.0.0', '::']);
+/** Guests have one of their own. */
+const isLoopback = /^(127\.|::1$)/;
 
 /** `id:address[,address…];pin:secret`: all that a guest needs at boot, which splits at its first and last colon. */
 export type BootStrings = (who: CheckInIdentity, hostAddress: string | undefined) => Promise<string>;
@@ -37,7 +39,7 @@ export function createBootStrings(state: StateFolder, installationKey: Uint8Arra
     const { rendezvous } = await readSettings(state);
     if (rendezvous?.addresses) return rendezvous.addresses;
     const at = await readListening(state);
-    const host = hostAddress ?? (at && !everywhere.has(at.host) ? at.host : undefined);
+    const host = at && (throughHost.has(at.host) ? hostAddress : isLoopback.test(at.host) ? undefined : at.host);
     return at && host !== undefined ? [`${bracketed(host)}:${at.port}`] : [];
   };
   return async (who, hostAddress) => {

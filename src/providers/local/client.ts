@@ -72,6 +72,7 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
         console: true,
         reload: true,
         rekey: true,
+        hostAddress: '127.0.0.1',
       };
     },
     create: (key, spec, tags, signal) => call('create', { key, spec, tags }, signal),
