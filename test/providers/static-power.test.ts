@@ -91,4 +91,34 @@ describe.skipIf(sshdPath === undefined)('the power of a standing machine', () =>
     }, 9_000);
     expect(await readFile(join(lab.root, 'asked'), 'utf8')).toBe('on\n');
   });
+
+  it('that is given back in the middle of a reset is not switched any more, and is lent again only after it', async () => {
+    const slow = ': >offing; until [ -e go ]; do sleep 0.05; done; echo off >>asked';
+    const provider = await labWith({ on: ['sh', '-c', 'echo on >>asked'], off: ['sh', '-c', slow] });
+    const { ref } = await lab.claim({}, provider);
+    const asked = refused(provider.power?.(ref, 'reset', lab.signal()));
+    await vi.waitFor(() => expect(existsSync(join(lab.root, 'offing'))).toBe(true), 9_000);
+    const order: string[] = [];
+    const back = provider.destroy(ref, lab.signal()).then(() => order.push('given back'));
+    await vi.waitFor(async () => expect((await provider.get(ref, lab.signal())).state).toBe('destroying'), 9_000);
+    writeFileSync(join(lab.root, 'go'), '');
+    const { message } = await asked.finally(() => order.push('answered'));
+    expect(message).toContain('is not lent under this claim');
+    await back;
+    expect(order).toEqual(['answered', 'given back']);
+    expect(await readFile(join(lab.root, 'asked'), 'utf8')).toBe('off\n');
+    await lab.claim({}, provider);
+  });
+
+  it('that does not answer is taken out also when the inventory says no more how it is switched', async () => {
+    lab = await startLab({ machines: 1, returnWithinMs: 50, power: true });
+    const provider = lab.again();
+    const { ref } = await lab.claim({}, provider);
+    await lab.machines[0]?.stop();
+    writeFileSync(lab.file, lab.inventory());
+    await vi.waitFor(async () => {
+      await provider.destroy(ref, lab.signal());
+      expect(await provider.get(ref, lab.signal())).toMatchObject({ state: 'absent', takenOut: expect.any(String) });
+    }, 9_000);
+  });
 });

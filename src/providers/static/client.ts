@@ -122,7 +122,10 @@ export function createStaticProvider(options: StaticProviderOptions): Provider {
       });
     },
 
-    ...(power && { power: ({ machine = '', key = '' }, action, signal) => power.ask(machine, key, action, signal) }),
+    ...(power && {
+      power: ({ machine = '', key = '' }, action, signal) =>
+        aboutKey(key, signal, () => power.ask(machine, key, action, signal)),
+    }),
 
     standing: {
       async list(signal) {

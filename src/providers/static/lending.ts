@@ -134,7 +134,11 @@ export function createLending({ claims, logger, returnWithinMs, inventory, secre
   async function switchedOn(claimed: Claimed, because: string, signal: AbortSignal): Promise<Claimed | undefined> {
     const { value: before, claim } = claimed;
     if (before.state !== 'returning' || before.switchedOn !== undefined || !power) return undefined;
-    const failed = await power.on(claim.machine, signal);
+    const failed = await power.on(claim.machine, signal).catch((error: unknown) => {
+      // Its inventory may not say any more how: then it is as one that cannot be switched.
+      if (error instanceof DomainError) return `could not be asked for: ${error.message}`;
+      throw error;
+    });
     const why = failed === undefined ? `${because}, and was switched on` : `${because}, and its power ${failed}`;
     const value = { ...before, why, switchedOn: now() };
     return (await claims.change(claimed, value)) ? { ...claimed, value, version: claimed.version + 1 } : undefined;

@@ -19,7 +19,10 @@ type PowerState = 'on' | 'off' | { readonly unknown: string };
 
 /** Of machines whose inventory says how they are switched. */
 export interface Power {
-  /** @throws DomainError Gone for a machine that is under another claim, or on its way back from this one */
+  /**
+   * In the turn of its key: what is under way would hit the next claim.
+   * @throws DomainError Gone for a machine that is under another claim, or on its way back from this one
+   */
   ask(name: string, key: string, action: PowerAction, signal: AbortSignal): Promise<void>;
   /** @returns why it could not be done */
   on(machine: InventoryMachine, signal: AbortSignal): Promise<string | undefined>;
@@ -43,21 +46,25 @@ export function createPower({ claims, inventory, secret }: PowerOptions): Power 
 
   return {
     async ask(name, key, action, signal) {
-      const claimed = await claims.at(name, key);
-      if (claimed?.value.state !== 'held')
+      const lent = async (): Promise<InventoryMachine> => {
+        const claimed = await claims.at(name, key);
+        if (claimed?.value.state === 'held') return claimed.claim.machine;
         throw new DomainError('Gone', `Machine ${name} is not lent under this claim.`);
+      };
+      await lent();
       const power = powerNow();
-      const { machine } = claimed.claim;
       const own = power[action];
       for (const words of own ? [own] : [power.off, power.on]) {
-        const failed = await run(words, machine, signal);
+        // Each command takes its time: it may be on its way back since the one before.
+        const failed = await run(words, await lent(), signal);
         if (failed === undefined) continue;
         const message = `Machine ${name} was not switched: ${words[0]} ${failed}`;
         throw new DomainError('ProviderUnavailable', message, { hint: `see power: in ${inventory.current().file}` });
       }
     },
 
-    on: (machine, signal) => run(powerNow().on, machine, signal),
+    // Async, so that an inventory without it is a failed try as well.
+    on: async (machine, signal) => run(powerNow().on, machine, signal),
 
     async status(machine) {
       const lab = inventory.current();
