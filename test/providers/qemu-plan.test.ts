@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { qemuArguments, type Launch } from '../../src/providers/qemu/arguments.ts';
 import { hasAnswered } from '../../src/providers/qemu/clone.ts';
 import { freePort } from '../../src/providers/qemu/machines.ts';
+import { withQmp } from '../../src/providers/qemu/qmp.ts';
 import { checkDisk, checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
 
 const launch: Launch = {
@@ -75,6 +78,21 @@ describe('the word of a guest', () => {
     expect(statSync(file).size).toBe(4_096);
     expect(await hasAnswered(folder, 'done')).toBe(true);
     expect(await hasAnswered(folder, 'waiting')).toBe(false);
+  });
+});
+
+describe('a talk with QEMU', () => {
+  it('that is called off before it begins ends at once, also when nobody answers', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'slipway-qemu-qmp-'));
+    const silent = createServer().listen(join(folder, 'qmp'));
+    try {
+      await once(silent, 'listening');
+      const over = AbortSignal.abort(new Error('over'));
+      await expect(withQmp(join(folder, 'qmp'), over, () => Promise.resolve())).rejects.toThrow('over');
+    } finally {
+      silent.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

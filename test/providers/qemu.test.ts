@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -60,6 +61,18 @@ describe.skipIf(skips)('a machine of qemu', () => {
     const proven = items.find(({ name }) => name === 'accelerator');
     expect(proven).toMatchObject({ ok: true, text: expect.stringMatching(/^(tcg|kvm|hvf) \(.+\)$/) });
     expect(proven?.text.startsWith(facts?.['accelerator'] ?? '?')).toBe(true);
+  }, 60_000);
+
+  it('ends what a probe has left whose process was killed, before it probes anew', async () => {
+    const { folder, provider, signal } = on();
+    await provider.check(signal());
+    const name = `slipway-probe-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`;
+    const left = spawn('qemu-system-x86_64', ['-name', name, '-display', 'none', '-nodefaults', '-S'], {
+      stdio: 'ignore',
+    });
+    const ended = once(left, 'exit');
+    await provider.check(signal());
+    expect(await ended).toEqual([null, 'SIGKILL']);
   }, 60_000);
 
   it('whose QEMU is killed behind our back is stopped, says so, and can be switched on and destroyed', async () => {
@@ -194,12 +207,14 @@ describe.skipIf(skips)('a machine of qemu', () => {
 describe.skipIf(skips || !isRoot)('a disk that is full', () => {
   it('refuses a machine, of which nothing is left, and lets go of one that is there', async () => {
     const folder = mkdtempSync(join(files, 'full-'));
-    execFileSync('sh', ['-c', `mount -t tmpfs -o size=280m slipway ${folder}`]);
+    execFileSync('sh', ['-c', `mount -t tmpfs -o size=280m,nr_inodes=500 slipway ${folder}`]);
     const own = qemuBench({ images: { blank: { file: blank } }, accelerator: 'tcg' }, small, folder);
     try {
-      const { ref } = await own.make();
+      const { key, ref } = await own.make();
       const filler = join(folder, 'filler');
+      // Not a byte is free, and no file.
       execFileSync('sh', ['-c', `dd if=/dev/zero of=${filler} bs=1M 2>/dev/null; true`]);
+      execFileSync('sh', ['-c', `n=0; while touch ${filler}.$n 2>/dev/null; do n=$((n + 1)); done`]);
       await expect(own.make()).rejects.toMatchObject({
         type: 'CapacityUnavailable',
         message: 'The disk of the state folder is full.',
@@ -208,6 +223,7 @@ describe.skipIf(skips || !isRoot)('a disk that is full', () => {
       await own.destroyed(ref);
       expect(await own.remains()).toEqual([]);
       rmSync(filler);
+      await expect(own.make(key)).rejects.toMatchObject({ type: 'Gone' });
     } finally {
       await own.close();
       execFileSync('sh', ['-c', `umount ${folder}`]);
@@ -260,9 +276,13 @@ describe.skipIf(skips)('an image', () => {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/disk.img`;
     const sha512 = createHash('sha512').update(bytes).digest('hex');
     const own = bench({ images: { blank: { url, sha512 } } });
+    const fetched = join(own.folder, 'fetched');
+    mkdirSync(fetched, { recursive: true });
+    writeFileSync(join(fetched, '.part-1-left'), 'of a process that was killed');
     try {
       await Promise.all([own.make(), own.make()]);
       expect(asked).toBe(1);
+      expect(readdirSync(fetched)).toEqual([`${sha512.slice(0, 40)}.img`]);
       expect(await refused({ url, sha512: 'a'.repeat(128) })).toMatchObject({ type: 'InvalidRequest' });
       expect(await refused({ url: url.replace(/:\d+/, ':1'), sha512 })).toMatchObject({
         type: 'ProviderUnavailable',

@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { join } from 'node:path';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { killSession } from '../../host/kill-session.ts';
-import { qemuProgram } from './arguments.ts';
-import { toolEnvironment } from './process.ts';
+import { inFolder, qemuProgram } from './arguments.ts';
+import { alone } from './locked.ts';
+import type { QemuPaths } from './paths.ts';
+import { endQemu, toolEnvironment } from './process.ts';
 import { noneIfMissing } from './record.ts';
 import type { Accelerator } from './settings.ts';
 
@@ -17,6 +20,8 @@ export interface Found {
 /** Which faster ones a system may have; everywhere else, and where they fail, QEMU translates. */
 const faster: Partial<Record<NodeJS.Platform, Accelerator>> = { linux: 'kvm', darwin: 'hvf' };
 const probeWithinMs = 4_000;
+/** Others probe, and a hung one is ended, before this. */
+const turnWithinMs = 60_000;
 /** SeaBIOS says so when it has run through all of its code and has found nothing to boot. */
 const firmwareEnd = 'No bootable device';
 
@@ -24,11 +29,15 @@ const firmwareEnd = 'No bootable device';
  * Boots the firmware alone. `/dev/kvm` may be there, open, make machines, and yet hang or kill every guest, so only a guest
  * that came to its end proves anything.
  */
-export async function probeAccelerator(arch: string): Promise<Found> {
+async function probeAccelerator(folder: string, arch: string): Promise<Found> {
   const accelerator = faster[process.platform];
   if (accelerator === undefined) return { accelerator: 'tcg', why: `no accelerator on ${process.platform}` };
   const machine = arch === 'arm64' ? 'virt' : 'q35';
-  const words = ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', machine, '-m', '64'];
+  // Of this folder alone: another state folder's may be at work.
+  const ours = `slipway-probe-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`;
+  await endQemu(ours, folder);
+  const known = ['-name', ours, '-pidfile', join(folder, inFolder.pid)];
+  const words = [...known, '-nodefaults', '-no-user-config', '-display', 'none', '-machine', machine, '-m', '64'];
   const debug =
     arch === 'arm64' ? [] : ['-chardev', 'stdio,id=out', '-device', 'isa-debugcon,iobase=0x402,chardev=out'];
   const child = spawn(qemuProgram(arch), [...words, '-accel', accelerator, '-cpu', 'host', ...debug], {
@@ -76,20 +85,31 @@ interface Kept extends Found {
 const bootOfHost = async (): Promise<string> =>
   (await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(noneIfMissing))?.trim() ?? '';
 
-/** What a probe found, which is kept for as long as the host is up. @param path of the file that keeps it */
-export async function knownAccelerator(path: string, arch: string): Promise<Found> {
-  const text = await readFile(path, 'utf8').catch(noneIfMissing);
+async function keptOf({ accelerator: file }: QemuPaths): Promise<Found | undefined> {
+  const text = await readFile(file, 'utf8').catch(noneIfMissing);
   const boot = await bootOfHost();
   const kept = text === undefined ? undefined : (JSON.parse(text) as Kept);
-  if (kept?.boot === boot && boot !== '') return { accelerator: kept.accelerator, why: kept.why };
-  return probedAnew(path, arch);
+  return kept?.boot === boot && boot !== '' ? { accelerator: kept.accelerator, why: kept.why } : undefined;
+}
+
+/** One probe at a time: each ends what one whose process died has left. */
+const inTurn = (paths: QemuPaths, work: () => Promise<Found>): Promise<Found> =>
+  alone(join(paths.locks, 'probe'), AbortSignal.timeout(turnWithinMs), work);
+
+async function probeAndKeep({ folder, accelerator: file }: QemuPaths, arch: string): Promise<Found> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const found = await probeAccelerator(folder, arch);
+  const kept: Kept = { ...found, boot: await bootOfHost() };
+  await replaceFile(file, `${JSON.stringify(kept)}\n`);
+  return found;
+}
+
+/** What a probe found, which is kept for as long as the host is up. */
+export async function knownAccelerator(paths: QemuPaths, arch: string): Promise<Found> {
+  const kept = await keptOf(paths);
+  return kept ?? inTurn(paths, async () => (await keptOf(paths)) ?? probeAndKeep(paths, arch));
 }
 
 /** Probes whatever is known. */
-export async function probedAnew(path: string, arch: string): Promise<Found> {
-  const found = await probeAccelerator(arch);
-  const kept: Kept = { ...found, boot: await bootOfHost() };
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await replaceFile(path, `${JSON.stringify(kept)}\n`);
-  return found;
-}
+export const probedAnew = (paths: QemuPaths, arch: string): Promise<Found> =>
+  inTurn(paths, () => probeAndKeep(paths, arch));

@@ -40,7 +40,7 @@ export async function checkQemu(options: CheckOptions, signal: AbortSignal): Pro
   const programs = await Promise.all([program, 'qemu-img'].map(programItem));
   const there = programs.every(({ ok }) => ok);
   await mkdir(paths.folder, { recursive: true, mode: 0o700 });
-  const found = there ? await probedAnew(paths.accelerator, process.arch) : undefined;
+  const found = there ? await probedAnew(paths, process.arch) : undefined;
   const accelerator = settings.accelerator ?? found?.accelerator;
   const all = await loadRecords(paths);
   const used = { cores: 0, memoryMb: 0 };

@@ -65,7 +65,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
     limits,
     hardware: async ({ cores, memoryMb }, boot) => {
       const { arch } = process;
-      const accelerator = settings.accelerator ?? (await knownAccelerator(paths.accelerator, arch)).accelerator;
+      const accelerator = settings.accelerator ?? (await knownAccelerator(paths, arch)).accelerator;
       return { arch, accelerator, cores, memoryMb, boot };
     },
   };
@@ -177,16 +177,21 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
 
     async destroy({ machine = '', key }, signal) {
       const of = key ?? (await loadRecord(paths, machine))?.key;
-      try {
+      const goes = async (): Promise<void> => {
         // Before its turn: a create of it that is under way makes nothing new.
         if (of !== undefined) await layTombstone(paths.tombstones, of);
         await destroy(machine, signal);
+      };
+      try {
+        await goes();
       } catch (error) {
         if (!isFull(error)) throw error;
         // Nothing can be written, not even that it goes: what takes the room goes first.
-        await endQemu(nameOf(machine), machineFolder(paths, machine));
-        await rm(join(machineFolder(paths, machine), inFolder.disk), { force: true });
-        await destroy(machine, signal);
+        const folder = machineFolder(paths, machine);
+        await endQemu(nameOf(machine), folder);
+        for (const file of [inFolder.disk, inFolder.seed])
+          await rm(join(folder, file), { recursive: true, force: true });
+        await goes();
       }
     },
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DomainError } from '../../domain/failure.ts';
-import { partBeside } from '../../host/atomic-file.ts';
+import { partBeside, partPrefix } from '../../host/atomic-file.ts';
 import { diskFull, isFullText } from './process.ts';
 
 export interface Digest {
@@ -30,7 +30,8 @@ export async function verifyFile(name: string, file: string, digest: Digest): Pr
 }
 
 /**
- * Streams what the URL serves into the file, which appears when all of it is there and is what it should be.
+ * Streams what the URL serves into the file, which appears when all of it is there and is what it should be. One at a time for
+ * each folder: what others left of theirs is removed.
  * @throws DomainError InvalidRequest (other bytes), CapacityUnavailable (the disk is full), ProviderUnavailable
  */
 export async function fetchFile(
@@ -40,7 +41,9 @@ export async function fetchFile(
   file: string,
   signal: AbortSignal,
 ): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const folder = dirname(file);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(folder)) if (name.startsWith(partPrefix)) await rm(join(folder, name));
   const part = partBeside(file);
   const hash = createHash(digest.algorithm);
   try {

@@ -103,7 +103,8 @@ function admit(
       throw new DomainError('CapacityUnavailable', `Provider ${provider} has no room for this machine: ${lacking}.`, {
         hint: `Wait for one to go, or raise memoryMb, cores or machines of providers.${provider} in slipway.yaml.`,
       });
-    await mkdir(paths.machines, { recursive: true, mode: 0o700 });
+    // That of tombstones too: one is laid for it when no folder may be made any more.
+    for (const each of [paths.machines, paths.tombstones]) await mkdir(each, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(paths.machines);
     if (bavail * bsize < freeDiskMb * mib) throw diskFull();
     const id = idOf(key);

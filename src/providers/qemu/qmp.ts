@@ -36,6 +36,8 @@ export async function withQmp<T>(
   const socket = connect(folder ? join(`/proc/self/fd/${folder.fd}`, basename(path)) : path);
   const stop = (): void => void socket.destroy(new Error('no answer in time'));
   soon.addEventListener('abort', stop, { once: true });
+  // It tells of what is to come only.
+  if (soon.aborted) stop();
   try {
     const next = answersOf(socket);
     const first = await next();
