@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
+import { qemuProgram } from '../../src/providers/qemu/arguments.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
 import { isRoot } from '../support/local-machines.ts';
 import { blankDisk, qemuBench, withoutQemu, type QemuBench } from '../support/qemu-machines.ts';
@@ -67,7 +68,7 @@ describe.skipIf(skips)('a machine of qemu', () => {
     const { folder, provider, signal } = on();
     await provider.check(signal());
     const name = `slipway-probe-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`;
-    const left = spawn('qemu-system-x86_64', ['-name', name, '-display', 'none', '-nodefaults', '-S'], {
+    const left = spawn(qemuProgram(process.arch), ['-name', name, '-display', 'none', '-nodefaults', '-S'], {
       stdio: 'ignore',
     });
     const ended = once(left, 'exit');
