@@ -111,7 +111,7 @@ function renewed(
 }
 
 /** A reset boots nothing, so the first word on how that ended stands; what else its last tenant may have told does not. */
-function resultOf({ movedTo: _, ...checkIn }: CheckIn): CheckIn {
+function resultOf({ movedTo: _movedTo, ...checkIn }: CheckIn): CheckIn {
   return { ...checkIn, posts: 0, facts: {}, hostKeys: [] };
 }
 

@@ -304,10 +304,13 @@ describe('a machine', () => {
         { type: 'checkedIn', post: { ...from, source: '10.0.0.6', facts: { of: 'a' }, hostKeys: ['ssh-ed25519 A'] } },
       ];
       const after = (heard: readonly MachineEvent[]) =>
-        [...heard, released, good, renewed].reduce((life, event) => applyMachine(of, life, event, 100_000), {
-          ...lifeIn('ready', of),
-          baseline: 'digest',
-        });
+        [...heard, released, good, renewed].reduce<MachineLife>(
+          (life, event) => applyMachine(of, life, event, 100_000),
+          {
+            ...lifeIn('ready', of),
+            baseline: 'digest',
+          },
+        );
       expect(after(posts)).toMatchObject({ phase: 'waiting', generation: 2 });
       expect(after(posts).checkIn).toEqual({
         atMs: 100_000,
