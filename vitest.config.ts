@@ -2,12 +2,15 @@ import { defineConfig } from 'vitest/config';
 
 /** Whole lives under every fault, or over days, minutes each: `npm run proof`, which CI runs beside `npm test`. */
 const proof = ['test/**/*.proof.test.ts'];
+/** Virtual machines that boot, on an image that is built first: `npm run vm`, where nothing else runs. */
+const vm = ['test/**/*.vm.test.ts'];
 
 export default defineConfig({
   test: {
     projects: [
-      { extends: true, test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: proof } },
+      { extends: true, test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: [...proof, ...vm] } },
       { extends: true, test: { name: 'proof', include: proof } },
+      { extends: true, test: { name: 'vm', include: vm, fileParallelism: false } },
     ],
     pool: 'forks',
     maxWorkers: 2,
