@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { cloudConfigText, type CloudConfig } from '../domain/cloud-config.ts';
 import { DomainError } from '../domain/failure.ts';
+import { isMap } from '../domain/is-map.ts';
 import { withoutSecrets, withSecrets } from '../domain/shown-user-data.ts';
 import { lacking } from '../providers/lacking.ts';
 import type { ApiDeps } from './deps.ts';
@@ -21,9 +22,8 @@ async function documentOf(deps: ApiDeps, machineId: string, signal: AbortSignal)
   const ref = await provider.findByKey(key, within);
   if (!ref) throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
   const config: unknown = parse(await userData.read(ref, within));
-  if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw new DomainError('Internal', `The user-data of machine ${machineId} is no cloud-config.`);
-  return { config: config as CloudConfig, update: (text: string) => userData.update(ref, text, within) };
+  if (!isMap(config)) throw new DomainError('Internal', `The user-data of machine ${machineId} is no cloud-config.`);
+  return { config, update: (text: string) => userData.update(ref, text, within) };
 }
 
 /** Its secrets are hidden. @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot) */

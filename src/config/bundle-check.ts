@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { bundleFile, wholeBundle } from '../contract/bundle.ts';
 import type { BundleSpec } from '../contract/bundle.ts';
+import { isMap } from '../domain/is-map.ts';
 import type { Parameter, ParameterValues } from '../domain/parameters.ts';
 import {
   declaredIn,
@@ -18,9 +19,6 @@ import { findingsOf } from './yaml-wording.ts';
 import type { Finding } from './yaml-wording.ts';
 
 type Issue = z.core.$ZodIssue;
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export const listAt = (data: unknown, key: string): readonly unknown[] => {
   const list = isMap(data) ? data[key] : undefined;

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { idPattern } from '../domain/ids.ts';
+import { isMap } from '../domain/is-map.ts';
 import { nearWords } from '../domain/near-words.ts';
 import type { BundleFiles } from './bundle-files.ts';
 import { parseYaml } from './yaml-file.ts';
@@ -30,9 +31,6 @@ export interface Lookup {
 
 /** More is hard to follow, for people. */
 const deepest = 5;
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The names that a file extends, each with its place. What is no name is the schema's to refuse. */
 function extendsIn(value: unknown): readonly { readonly name: string; readonly path: YamlPath }[] {

@@ -1,3 +1,4 @@
+import { isMap } from '../domain/is-map.ts';
 import type { PlacedData, Place, YamlPath } from './yaml-file.ts';
 
 /** Where a part of the merged data comes from. */
@@ -24,9 +25,6 @@ const identities: Readonly<Record<string, string>> = {
 };
 /** Their keys are inherited one by one. */
 const maps: ReadonlySet<string> = new Set(['lease', 'userData']);
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function merge(key: string, before: Slot | undefined, value: unknown, data: PlacedData): Slot {
   const whole: Origin = { data, path: [key] };

@@ -1,4 +1,5 @@
 import { parameter } from '../contract/parameters.ts';
+import { isMap } from '../domain/is-map.ts';
 import { nearWords } from '../domain/near-words.ts';
 import { parameterVariable } from '../domain/parameters.ts';
 import type { Parameter, ParameterValue, ParameterValues } from '../domain/parameters.ts';
@@ -7,9 +8,6 @@ import type { Mention, SubstitutionRule } from '../domain/substitution.ts';
 import type { Finding } from './yaml-wording.ts';
 
 type Path = readonly PropertyKey[];
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const entryAt = (data: unknown, list: string, index: unknown): Readonly<Record<string, unknown>> => {
   const entries = isMap(data) ? data[list] : undefined;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMap } from '../domain/is-map.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { durationMs, envMap, envName, guestPath, id, octalMode, sha256Hex, unixName, word, words } from './common.ts';
 import { parameterList } from './parameters.ts';
@@ -22,9 +23,6 @@ export const duration = z.union(
   ],
   { error: 'expected a duration (30s, 5m, 1h, 2d, or whole milliseconds), at least 1 ms and at most 400d' },
 );
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Rules between keys are looked at even where a key by itself is wrong: all mistakes are told at once. */
 const evenWhenWrong = { when: ({ value }: { readonly value: unknown }) => isMap(value) };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMap } from '../domain/is-map.ts';
 import { parameterName, parameterTypes, readParameter } from '../domain/parameters.ts';
 
 const name = z
@@ -15,8 +16,6 @@ export const parameterValues = z
 
 /** Which keys go with which types only. */
 const typesOf = { values: ['enum'], pattern: ['string'], min: ['int', 'string'], max: ['int', 'string'] } as const;
-
-const isMap = (given: unknown): boolean => typeof given === 'object' && given !== null && !Array.isArray(given);
 
 /** A parameter as a bundle declares it. */
 export const parameter = z

@@ -1,11 +1,9 @@
 import { z } from 'zod';
 import { mergedConfig } from '../domain/cloud-config.ts';
+import { isMap } from '../domain/is-map.ts';
 import { nearWords } from '../domain/near-words.ts';
 import { nobodysConfig } from '../domain/user-data.ts';
 import { envMap, octalMode, publicKeys, unixName, word, words } from './common.ts';
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const absolutePath = z
   .string()

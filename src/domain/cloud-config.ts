@@ -1,10 +1,9 @@
+import { isMap } from './is-map.ts';
+
 /** A mapping of cloud-init, as `#cloud-config` holds it: JSON values, nothing else. */
 export type CloudConfig = Readonly<Record<string, unknown>>;
 
 type Path = readonly (string | number)[];
-
-const isMap = (value: unknown): value is CloudConfig =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export interface Merged {
   readonly config: CloudConfig;

@@ -1,10 +1,8 @@
 import type { CloudConfig } from './cloud-config.ts';
+import { isMap } from './is-map.ts';
 
 /** What stands for a secret where people look. */
 export const hiddenSecret = '(secret)';
-
-const isMap = (value: unknown): value is CloudConfig =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Keys whose values are secrets wherever they stand: ours, cloud-init's, and what operators call so. */
 const secretKey =

@@ -4,6 +4,7 @@ import { longestWaitMs } from '../../contract/wait.ts';
 import { leaseStatus } from '../../contract/answers.ts';
 import { extendBody, leaseRequest, markReadyBody, reasonBody } from '../../contract/lease.ts';
 import { DomainError } from '../../domain/failure.ts';
+import { isMap } from '../../domain/is-map.ts';
 import { leaseNameFrom } from '../../domain/lease-name.ts';
 import { leaseView as viewOf } from '../lease-view.ts';
 import { cancelLease, extendLease, markReady, openLease, releaseLease } from '../leases.ts';
@@ -17,7 +18,7 @@ const optional = <T extends z.ZodType>(schema: T) => z.preprocess((body) => body
 export const leaseRoutes: Routes = (api, deps, waits) => {
   /** The id comes by the path, and may stand in the body too, if it is the same. */
   const named = (body: unknown, id: string): unknown => {
-    if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+    if (!isMap(body)) return body;
     const { leaseId = id } = body as { leaseId?: unknown };
     if (leaseId !== id) {
       throw new DomainError(

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parse, stringify } from 'yaml';
 import { DomainError } from '../../domain/failure.ts';
+import { isMap } from '../../domain/is-map.ts';
 import type { Action } from '../action.ts';
 import { sinksOf } from '../output/sinks.ts';
 
@@ -43,7 +44,6 @@ async function documentIn(file: string): Promise<Readonly<Record<string, unknown
   } catch (cause) {
     throw wrong(`is no YAML: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
-  if (typeof config === 'object' && config !== null && !Array.isArray(config))
-    return config as Readonly<Record<string, unknown>>;
+  if (isMap(config)) return config;
   throw wrong('holds no map');
 }
