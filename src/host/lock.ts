@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { noneIfMissing } from './missing.ts';
 import { isAlive, thisProcess, type ProcessIdentity } from './process-identity.ts';
 
 export interface LockHolder extends ProcessIdentity {
@@ -58,10 +59,7 @@ const entry = (path: string, generation: number): Entry => ({ generation, path: 
 
 async function entriesOf(path: string): Promise<readonly Entry[]> {
   const prefix = `${basename(path)}.`;
-  const names = await readdir(dirname(path)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = (await readdir(dirname(path)).catch(noneIfMissing)) ?? [];
   return names
     .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
     .map((name) => entry(path, Number(name.slice(prefix.length))))
@@ -69,11 +67,8 @@ async function entriesOf(path: string): Promise<readonly Entry[]> {
 }
 
 async function holderOf(path: string): Promise<LockHolder | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  return text === '' ? undefined : (JSON.parse(text) as LockHolder);
+  const text = await readFile(path, 'utf8').catch(noneIfMissing);
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as LockHolder);
 }
 
 async function linked(part: string, path: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:f
 import { join, resolve } from 'node:path';
 import { DomainError } from '../domain/failure.ts';
 import { partBeside, partPrefix, syncFolder } from '../host/atomic-file.ts';
+import { noneIfMissing } from '../host/missing.ts';
 import { createBlobHolds } from './blob-holds.ts';
 import { diskFailure, errorCode } from './disk-failure.ts';
 import type { BlobStore } from './output-store.ts';
@@ -27,11 +28,6 @@ async function removeStrayParts(folder: string): Promise<void> {
     const found = await stat(path).catch(() => undefined);
     if (found !== undefined && found.mtimeMs < Date.now() - strayPartMs) await rm(path, { force: true });
   }
-}
-
-function noneIfMissing(error: unknown): never[] {
-  if (errorCode(error) === 'ENOENT') return [];
-  throw error;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -151,7 +147,7 @@ export function createFileBlobStore(root: string): BlobStore {
     async expire(unusedSinceMs, isOpen) {
       const held = await holds.held(isOpen);
       let removed = 0;
-      for (const name of await readdir(folder).catch(noneIfMissing)) {
+      for (const name of (await readdir(folder).catch(noneIfMissing)) ?? []) {
         if (!digestPattern.test(name) || held.has(name)) continue;
         const path = join(folder, name);
         const found = await stat(path).catch(() => undefined);

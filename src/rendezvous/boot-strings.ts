@@ -4,6 +4,7 @@ import { readSettings } from '../config/settings.ts';
 import type { StateFolder } from '../config/state-folder.ts';
 import { DomainError } from '../domain/failure.ts';
 import type { CheckInIdentity } from '../domain/guest-post.ts';
+import { noneIfMissing } from '../host/missing.ts';
 import { nameOf, secretOf } from './identity.ts';
 import { rendezvousTls } from './tls.ts';
 
@@ -12,12 +13,8 @@ export type Listening = z.output<typeof listening>;
 
 /** Where the surface listens on this host, as its process wrote it; undefined where none ever has. */
 export async function readListening(state: StateFolder): Promise<Listening | undefined> {
-  try {
-    return listening.parse(JSON.parse(await readFile(state.rendezvous, 'utf8')));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = await readFile(state.rendezvous, 'utf8').catch(noneIfMissing);
+  return text === undefined ? undefined : listening.parse(JSON.parse(text));
 }
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);

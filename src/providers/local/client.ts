@@ -8,6 +8,7 @@ import { readKnobs } from './knobs.ts';
 import { launchLocal } from './launch.ts';
 import { localPaths, type LocalPaths } from './local-paths.ts';
 import { buildOnDisk, isOutdated } from '../../host/build.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { helloOf, mayLive, readPidFile } from './pid-file.ts';
 import { protocolVersion, type CallName, type Calls } from './protocol.ts';
 import { openWire, WireLost, type Wire } from './wire.ts';
@@ -105,12 +106,7 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
 /** No process runs, and none has left a machine: the sweep of a host without machines must not start one each minute. */
 async function isUnused({ pidFile, machines }: LocalPaths): Promise<boolean> {
   const file = await readPidFile(pidFile);
-  return !(file && mayLive(file)) && (await readdir(machines).catch(noneIfMissing)).length === 0;
-}
-
-function noneIfMissing(error: NodeJS.ErrnoException): never[] {
-  if (error.code === 'ENOENT') return [];
-  throw error;
+  return !(file && mayLive(file)) && ((await readdir(machines).catch(noneIfMissing)) ?? []).length === 0;
 }
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { addressAt, addressCount, candidates } from './addresses.ts';
 import type { GateKeeper } from './gates.ts';
 import type { Knobs } from './knobs.ts';
@@ -110,10 +111,7 @@ export async function removeMachine(ground: Ground, machine: Machine): Promise<v
 
 async function bindFreeAddress(ground: Ground, machine: Machine, taken: ReadonlySet<string>): Promise<void> {
   const { paths, knobs } = ground;
-  const text = await readFile(paths.nextAddress, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
+  const text = (await readFile(paths.nextAddress, 'utf8').catch(noneIfMissing)) ?? '';
   const next = /^\d+\n$/.test(text) ? Number(text) : undefined;
   const reuse = knobs().addressReuse === true;
   for (const index of candidates(paths.folder, next, reuse, taken)) {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { noneIfMissing } from '../../host/missing.ts';
 import { isAlive } from '../../host/process-identity.ts';
 import { openWire, type Wire } from './wire.ts';
 import { protocolVersion, type Hello, type PidFile } from './protocol.ts';
@@ -7,11 +8,8 @@ const helloWithinMs = 20_000;
 
 /** What the process that has the folder, or had it last, says of itself. */
 export async function readPidFile(path: string): Promise<PidFile | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  return text === '' ? undefined : (JSON.parse(text) as PidFile);
+  const text = await readFile(path, 'utf8').catch(noneIfMissing);
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as PidFile);
 }
 
 /** Whether that process may live: a service may be in another pid namespace, and only its socket tells. */

@@ -4,11 +4,11 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { killSession } from '../../host/kill-session.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder, qemuProgram } from './arguments.ts';
 import { alone } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { endQemu, toolEnvironment } from './process.ts';
-import { noneIfMissing } from './record.ts';
 import type { Accelerator } from './settings.ts';
 
 export interface Found {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
 import type { MachineState, Provider } from '../provider.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { takeDisk } from './capture.ts';
 import { forgetOldTombstones, hasTombstone, layTombstone } from '../tombstones.ts';
 import { knownAccelerator } from './accelerator.ts';
@@ -24,7 +25,7 @@ import {
 import { qemuPaths } from './paths.ts';
 import { powerMachine } from './power.ts';
 import { endQemu, isFull, programVersion } from './process.ts';
-import { idOf, loadRecord, loadRecords, machineFolder, noneIfMissing, removeRecord, saveRecord } from './record.ts';
+import { idOf, loadRecord, loadRecords, machineFolder, removeRecord, saveRecord } from './record.ts';
 import { readUserData, replaceUserData } from './seed.ts';
 import type { QemuSettings } from './settings.ts';
 import { createTemplates, inTemplate } from './templates.ts';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { DomainError } from '../../domain/failure.ts';
 import { shellWord } from '../../domain/shell-word.ts';
 import type { CreateSpec } from '../provider.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder } from './arguments.ts';
-import { noneIfMissing } from './record.ts';
 import { publicKeyOf } from './seed.ts';
 
 /** What a template is told, and a clone finds in its place must be as long: QEMU's configuration has fixed sizes. */

@@ -1,8 +1,8 @@
 import { open, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../../host/atomic-file.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder } from './arguments.ts';
-import { noneIfMissing } from './record.ts';
 
 /** More than this is cut at the next look, so that a guest that never stops talking does not fill the disk. */
 const mostBytes = 4_194_304;

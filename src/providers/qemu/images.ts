@@ -5,11 +5,11 @@ import { DomainError } from '../../domain/failure.ts';
 import { abortable } from '../../guest/abortable.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import type { ImageView } from '../provider.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { fetchFile, verifyFile, type Digest } from './image-fetch.ts';
 import { diskFormat, type DiskFormat } from './image-format.ts';
 import { alone } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
-import { noneIfMissing } from './record.ts';
 import type { ImageSettings, QemuSettings } from './settings.ts';
 
 /** An image that lies on this host, whole. */

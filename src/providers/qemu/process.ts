@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { DomainError } from '../../domain/failure.ts';
 import { isAlive, processStart, signalProcess, type ProcessIdentity } from '../../host/process-identity.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder, qemuArguments, qemuProgram, type Launch } from './arguments.ts';
-import { noneIfMissing } from './record.ts';
 
 const run = promisify(execFile);
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin';

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile, syncFolder } from '../../host/atomic-file.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import type { CreateSpec, OwnerTags } from '../provider.ts';
 import type { QemuPaths } from './paths.ts';
 import type { Accelerator, ImageSettings } from './settings.ts';
@@ -98,9 +99,4 @@ const oldMs = 60_000;
 async function isOld(path: string): Promise<boolean> {
   const found = await stat(path).catch(noneIfMissing);
   return found !== undefined && found.mtimeMs < Date.now() - oldMs;
-}
-
-export function noneIfMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined;
-  throw error;
 }

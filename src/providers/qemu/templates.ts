@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { shellWord } from '../../domain/shell-word.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder, type Hardware, type Launch } from './arguments.ts';
 import { hasAnswered, writeIdentity } from './clone.ts';
 import type { ReadyImage } from './images.ts';
@@ -13,7 +14,7 @@ import { alone, lockOf, roomLock } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, endQemu, findQemu, isFull, qemuImg, startQemu } from './process.ts';
 import { withQmp } from './qmp.ts';
-import { loadRecords, noneIfMissing } from './record.ts';
+import { loadRecords } from './record.ts';
 import { writeDocument } from './seed.ts';
 import type { Use } from './variant.ts';
 

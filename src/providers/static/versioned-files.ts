@@ -1,6 +1,7 @@
 import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { partBeside, syncFolder } from '../../host/atomic-file.ts';
+import { noneIfMissing } from '../../host/missing.ts';
 
 /** A value, and which one of its name it is. */
 export interface Versioned<T> {
@@ -75,21 +76,12 @@ export function versionedFiles<T>(folder: string): VersionedFiles<T> {
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  return (await readdir(folder).catch(noneIfMissing)) ?? [];
 }
 
 async function readJson<T>(path: string): Promise<T | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = await readFile(path, 'utf8').catch(noneIfMissing);
+  return text === undefined ? undefined : (JSON.parse(text) as T);
 }
 
 /** Whole and durable, or not there. @returns false when that name is there already */
