@@ -26,6 +26,9 @@ export interface Launch {
   readonly incoming?: boolean;
 }
 
+/** Pure: a random-looking UUID (version 4) of at least 32 hex digits, the same for the same. */
+export const uuidOf = (hex: string): string => hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
+
 /** Names of what lies in a machine's folder. */
 export const inFolder = {
   disk: 'disk.qcow2',

@@ -7,7 +7,7 @@ import { shellWord } from '../../domain/shell-word.ts';
 import type { CreateSpec, OwnerTags } from '../provider.ts';
 import { hasTombstone } from '../tombstones.ts';
 import { identityScript, isMoreThanIdentity, writeIdentity } from './clone.ts';
-import { inFolder, type Hardware, type Launch } from './arguments.ts';
+import { inFolder, uuidOf, type Hardware, type Launch } from './arguments.ts';
 import { alone, lockOf, roomLock } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, endQemu, isFullText, NotStarted, qemuImg, startQemu } from './process.ts';
@@ -216,7 +216,7 @@ export async function startMachine(ground: Ground, record: MachineRecord, anyPor
 function launchOf(paths: QemuPaths, record: MachineRecord, hardware: Hardware): Launch {
   const { id, port } = record;
   const digest = createHash('sha256').update(`${id}.${record.generation}`).digest('hex');
-  const uuid = digest.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
+  const uuid = uuidOf(digest);
   // Locally administered, of QEMU's own prefix.
   const mac = `52:54:00:${id.slice(0, 2)}:${id.slice(2, 4)}:${id.slice(4, 6)}`;
   const plain = { name: nameOf(id), uuid, mac, folder: machineFolder(paths, id), hardware, port };

@@ -2,6 +2,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import { DomainError } from '../../domain/failure.ts';
+import { composedUserData } from '../../domain/user-data.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import type { CreateSpec } from '../provider.ts';
 
@@ -46,13 +47,6 @@ export function publicKeyOf(hostKey: string): string {
 /** The document that came with it; else one that gives the guest its identity and nothing more. */
 function documentOf({ userData, hostname, hostKey, authorizedKeys }: CreateSpec, user: string): string {
   if (userData !== undefined) return userData;
-  const config = {
-    hostname,
-    preserve_hostname: false,
-    ssh_deletekeys: true,
-    ssh_keys: { ed25519_private: hostKey, ed25519_public: publicKeyOf(hostKey) },
-    ssh_authorized_keys: authorizedKeys,
-    ...(user === 'root' ? { disable_root: false } : { user: { name: user } }),
-  };
-  return `#cloud-config\n${JSON.stringify(config)}\n`;
+  const own = { privateKey: hostKey, publicKey: publicKeyOf(hostKey) };
+  return composedUserData({}, { hostname, loginUser: user, authorizedKeys, hostKey: own }, Infinity).text;
 }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { shellWord } from '../../domain/shell-word.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { noneIfMissing } from '../../host/missing.ts';
-import { inFolder, type Hardware, type Launch } from './arguments.ts';
+import { inFolder, uuidOf, type Hardware, type Launch } from './arguments.ts';
 import { hasAnswered, writeIdentity } from './clone.ts';
 import type { ReadyImage } from './images.ts';
 import { alone, lockOf, roomLock } from './locked.ts';
@@ -270,8 +270,7 @@ function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): st
 
 /** A clone gets its own only when it boots next: these are in the memory of the template's guest. */
 function machineOf(id: string): Pick<Launch, 'uuid' | 'mac'> {
-  const uuid = id.padEnd(32, '0').replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-4$3-8$4-$5');
-  return { uuid, mac: '52:54:00:00:00:01' };
+  return { uuid: uuidOf(id.padEnd(32, '0')), mac: '52:54:00:00:00:01' };
 }
 
 function templateDocument(user: string): string {
