@@ -12,7 +12,7 @@ import { quickly } from './workflows.ts';
 
 /** A provider that does not answer keeps nobody from seeing the machine. */
 const lookWithinMs = 5_000;
-const consoleWithinMs = 15_000;
+const abilityWithinMs = 15_000;
 /** Beyond what the machine itself gives its provider. */
 const answerWithinMs = powerWithinMs + 10_000;
 
@@ -77,6 +77,32 @@ async function updateMachine<T>(deps: ApiDeps, machineId: string, update: (handl
   }
 }
 
+type AtProvider = NonNullable<ReturnType<ApiDeps['provider']>>;
+type Able<A extends keyof AtProvider> = AtProvider & Required<Pick<AtProvider, A>>;
+
+/**
+ * A machine at its provider, which has the ability, and the signal for what is asked of it.
+ * @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot)
+ */
+export async function ableMachine<A extends 'console' | 'userData'>(
+  deps: ApiDeps,
+  machineId: string,
+  ability: A,
+  signal: AbortSignal,
+) {
+  const isAble = (each: AtProvider | undefined): each is Able<A> => each?.[ability] !== undefined;
+  const { provider: name, key } = await showMachine(deps, machineId);
+  const provider = deps.provider(name);
+  if (!isAble(provider)) {
+    const able = deps.providers.filter((each) => deps.provider(each)?.capabilities()[ability]);
+    throw lacking(name, ability, able);
+  }
+  const within = AbortSignal.any([signal, AbortSignal.timeout(abilityWithinMs)]);
+  const ref = await provider.findByKey(key, within);
+  if (!ref) throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
+  return { provider, ref, within };
+}
+
 /** The end of what it has said on its console. @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot) */
 export async function readConsole(
   deps: ApiDeps,
@@ -84,14 +110,6 @@ export async function readConsole(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<string> {
-  const { provider: name, key } = await showMachine(deps, machineId);
-  const provider = deps.provider(name);
-  if (!provider?.console) {
-    const able = deps.providers.filter((each) => deps.provider(each)?.capabilities().console);
-    throw lacking(name, 'console', able);
-  }
-  const within = AbortSignal.any([signal, AbortSignal.timeout(consoleWithinMs)]);
-  const ref = await provider.findByKey(key, within);
-  if (ref) return provider.console(ref, maxBytes, within);
-  throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
+  const { provider, ref, within } = await ableMachine(deps, machineId, 'console', signal);
+  return provider.console(ref, maxBytes, within);
 }

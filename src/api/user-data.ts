@@ -3,24 +3,13 @@ import { cloudConfigText, type CloudConfig } from '../domain/cloud-config.ts';
 import { DomainError } from '../domain/failure.ts';
 import { isMap } from '../domain/is-map.ts';
 import { withoutSecrets, withSecrets } from '../domain/shown-user-data.ts';
-import { lacking } from '../providers/lacking.ts';
 import type { ApiDeps } from './deps.ts';
-import { showMachine } from './machines.ts';
-
-const withinMs = 15_000;
+import { ableMachine } from './machines.ts';
 
 /** The document as its provider has it, with the way to change it. */
 async function documentOf(deps: ApiDeps, machineId: string, signal: AbortSignal) {
-  const { provider: name, key } = await showMachine(deps, machineId);
-  const provider = deps.provider(name);
-  if (!provider?.userData) {
-    const able = deps.providers.filter((each) => deps.provider(each)?.capabilities().userData);
-    throw lacking(name, 'userData', able);
-  }
+  const { provider, ref, within } = await ableMachine(deps, machineId, 'userData', signal);
   const { userData } = provider;
-  const within = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
-  const ref = await provider.findByKey(key, within);
-  if (!ref) throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
   const config: unknown = parse(await userData.read(ref, within));
   if (!isMap(config)) throw new DomainError('Internal', `The user-data of machine ${machineId} is no cloud-config.`);
   return { config, update: (text: string) => userData.update(ref, text, within) };
