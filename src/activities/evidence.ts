@@ -1,5 +1,6 @@
 import { DomainError } from '../domain/failure.ts';
 import { evidenceBytes, evidenceWithinMs, type Evidence, type EvidenceKind } from '../domain/evidence.ts';
+import { isGivenUp } from '../domain/given-up.ts';
 import { evidenceKey, stepKey } from '../domain/ids.ts';
 import type { TaskResult } from '../domain/task.ts';
 import type { Activities } from './activities.ts';
@@ -42,8 +43,7 @@ async function unlessMute(
     const bytes = await ask();
     return bytes ? { what, generation: machine.generation, bytes } : undefined;
   } catch (error) {
-    const late = error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError');
-    if (!late && !(error instanceof DomainError)) throw error;
+    if (!isGivenUp(error) && !(error instanceof DomainError)) throw error;
     deps.logger.info({ machine: machine.machineId, what, error: error.message }, 'a failed machine does not say why');
     return undefined;
   }

@@ -2,6 +2,7 @@ import { WorkflowNotFoundError } from '@temporalio/common';
 import type { MachineView } from '../contract/http.ts';
 import { machineUpdates } from '../contract/messages.ts';
 import { DomainError } from '../domain/failure.ts';
+import { isGivenUp } from '../domain/given-up.ts';
 import { machineWorkflowId } from '../domain/ids.ts';
 import { isOver, type MachineStatus } from '../domain/lease.ts';
 import { powerWithinMs, type PowerAction } from '../domain/power.ts';
@@ -33,13 +34,10 @@ export async function viewMachine(deps: ApiDeps, machineId: string, signal: Abor
     const ref = await provider.findByKey(machine.key, within);
     return { ...machine, seen: ref ? (await provider.get(ref, within)).state : 'absent' };
   } catch (error) {
-    if (!(error instanceof DomainError) && !isLate(error)) throw error;
+    if (!(error instanceof DomainError) && !isGivenUp(error)) throw error;
     return { ...machine, seen: 'unknown' };
   }
 }
-
-const isLate = (error: unknown): boolean =>
-  error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError');
 
 /** @throws DomainError NotFound, Gone (its life is over), InvalidRequest (it is not stuck) */
 export const forgetMachine = (deps: ApiDeps, machineId: string, body: { readonly reason: string }) =>

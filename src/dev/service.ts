@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../domain/failure.ts';
+import { isGivenUp } from '../domain/given-up.ts';
 import type { BoundProcess } from './bound-process.ts';
 import { lastLines, openLog } from './log-file.ts';
 import type { OnProgress } from './progress.ts';
@@ -121,7 +122,7 @@ export class Service {
         process.kill('SIGKILL');
         await process.ended;
         const within = `was not ready within ${readyWithinMs / 1000} s`;
-        return { readyForMs: undefined, text: isAbort(error) ? within : `failed: ${(error as Error).message}` };
+        return { readyForMs: undefined, text: isGivenUp(error) ? within : `failed: ${(error as Error).message}` };
       }
       return { readyForMs: undefined, text: `ended before it was ready (${describe(await process.ended)})` };
     }
@@ -144,4 +145,3 @@ export class Service {
 }
 
 const describe = (end: number | NodeJS.Signals) => (typeof end === 'number' ? `exit ${end}` : `signal ${end}`);
-const isAbort = (error: unknown) => error instanceof Error && ['AbortError', 'TimeoutError'].includes(error.name);
