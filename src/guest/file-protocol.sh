@@ -5,6 +5,7 @@
 #
 # The part file lies beside the target: a rename must not cross file systems.
 umask 077
+BLOCK=65536
 
 # Permanent or not is judged by the caller from this word.
 because() { # TEXT OF A TOOL
@@ -61,8 +62,10 @@ size() {
     N=$5
   }
 }
-take_in() { # appends stdin
-  said=$({ cat >>"$part"; } 2>&1) || because "$said"
+# By place, not by appending: what a broken connection left still writing puts the same bytes where they belong.
+take_in() { # BLOCKS that are here: stdin comes after them, in place of all that lay there
+  said=$(dd of="$part" bs=$BLOCK seek="$1" 2>&1) || because "${said%%
+*}"
 }
 finish() { # BYTES SHA256
   size
@@ -116,24 +119,24 @@ give_up() { # CODE TEXT
   failed "$@"
 }
 
-offset() { # how much of it is here
+offset() { # how much of it is here, in whole blocks
   check_place
   said=$({ true >>"$part"; } 2>&1) || because "$said"
   size
-  reply "ok $N"
+  reply "ok $((N - N % BLOCK))"
 }
-append() { # OFFSET
+append() { # OFFSET, as the verb offset said it
   size
   [ "$1" != 0 ] || rm -f "$part"
-  [ "$1" = 0 ] || [ "$N" = "$1" ] || failed size "$N bytes are here, not $1"
-  take_in
+  [ "$1" -le "$N" ] || failed size "$N bytes are here, not $1"
+  take_in $(($1 / BLOCK))
   size
   reply "ok $N"
 }
 put() { # BYTES SHA256: a small file in one go
   check_place
   rm -f "$part"
-  take_in
+  take_in 0
   finish "$@"
 }
 drop() {

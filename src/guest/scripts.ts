@@ -17,10 +17,12 @@ const resetParts = ['reset-protocol', 'reset-look', 'reset-undo', 'reset-verbs']
 export const resetScript = resetParts.map((part) => read(`./${part}.sh`)).join('\n');
 
 const fileHead = read('./file-head.sh');
+/** The script that installs files. */
+export const fileScript = `${fileHead}\n${read('./file-protocol.sh')}`;
 const prepare = read('./prepare.sh');
 const scripts = {
   task: named('task', taskScript),
-  file: named('file', `${fileHead}\n${read('./file-protocol.sh')}`),
+  file: named('file', fileScript),
   reset: named('reset', resetScript),
   holder: named('holder', read('./holder.sh')),
   fetch: named('fetch', `${fileHead}\n${read('./fetch-protocol.sh')}`),
