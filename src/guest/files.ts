@@ -16,21 +16,25 @@ export async function installFile(shell: GuestShell, file: FileSpec, signal: Abo
   const header = headerOf(file);
   const source = await fileSource(file, signal);
   if (file.sha256 !== undefined && source.sha256 !== file.sha256) throw otherDigest(file, source.sha256 ?? 'unknown');
-  const say = async (words: readonly string[], body: Input = []): Promise<readonly string[]> => {
-    const lines = await shell.say('file', words, () => withHeader(header, body), signal);
+  const say = async (words: readonly string[], body: () => Input = () => []): Promise<readonly string[]> => {
+    const lines = await shell.say('file', words, () => withHeader(header, body()), signal);
     const line = lines.at(-1) ?? [];
     if (line[0] === 'failed') throw failed(shell.link.address.name, file, line);
     return line;
   };
 
   if (source.bytes !== undefined && source.bytes <= smallBytes && source.sha256 !== undefined) {
-    const { body } = await source.open(0, signal);
-    return installed(await say(['put', String(source.bytes), source.sha256], body));
+    return installed(await say(['put', String(source.bytes), source.sha256], () => whole(source, signal)));
   }
   return await large(source, file, say, signal);
 }
 
-type Say = (words: readonly string[], body?: Input) => Promise<readonly string[]>;
+/** From its start, as often as it is asked for. */
+async function* whole(source: FileSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* (await source.open(0, signal)).body;
+}
+
+type Say = (words: readonly string[], body?: () => Input) => Promise<readonly string[]>;
 
 async function large(source: FileSource, file: FileSpec, say: Say, signal: AbortSignal): Promise<InstalledFile> {
   let here = Number((await say(['offset']))[1]);
@@ -38,7 +42,7 @@ async function large(source: FileSource, file: FileSpec, say: Say, signal: Abort
   for (let fresh = here === 0; ; fresh = true, here = 0) {
     const { from, body } = await source.open(here, signal);
     const tally = { hash: createHash('sha256'), bytes: 0 };
-    const total = Number((await say(['append', String(from)], tallied(body, tally)))[1]);
+    const total = Number((await say(['append', String(from)], () => tallied(body, tally)))[1]);
     // A source that ended early has thrown; what the guest counts less was lost on the way.
     if (total !== from + tally.bytes) {
       throw new DomainError(

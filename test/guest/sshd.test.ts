@@ -361,6 +361,12 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
       });
     });
 
+    it('comes whole when the script is not on the guest any more', async () => {
+      execFileSync('sh', ['-c', 'rm "$0"/bin/*', sshd.base]);
+      await guest.installFile(spec('~/whole'), soon());
+      expect(readFileSync(inHome('whole'), 'utf8')).toBe('content');
+    });
+
     it('may have any name', async () => {
       for (const name of ["it's", 'a b', '-n', '*', '$(id)', 'ü', '\\n', `long${'g'.repeat(250)}`]) {
         await guest.installFile(spec(`~/${name}`), soon());
