@@ -1,7 +1,7 @@
 import type { FirstBoot } from '../domain/user-data.ts';
 import { checkInScript } from '../guest/check-in.ts';
 import type { Guest } from '../guest/guest.ts';
-import type { GuestRef, MachineRef } from './activities.ts';
+import type { MachineRef } from './activities.ts';
 import { providerOf, type Deps } from './deps.ts';
 
 /** What a guest needs to call home. @throws DomainError InvalidRequest where nothing says how it would reach us */
@@ -14,7 +14,7 @@ export async function checkInOf(deps: Deps, machine: MachineRef): Promise<NonNul
 /** For the guest of a provider that takes no user-data: the same two files, in the home of who logs in. */
 export async function giveCheckIn(
   deps: Deps,
-  { machine }: GuestRef,
+  machine: MachineRef,
   guest: Pick<Guest, 'installFile'>,
   signal: AbortSignal,
 ): Promise<void> {

@@ -72,13 +72,11 @@ export function keyOf(deps: Deps, machine: MachineRef, purpose: 'host-key' | 'cl
 }
 
 export function guestOf(deps: Deps, { machine, access }: GuestRef): Guest {
-  const { address, port, user, pin = 'injected', nextHostKey } = access;
-  // What we gave it is derived again, not taken from what a workflow was told; any other key is the guest's own.
-  const own = pin !== 'injected' || isStanding(deps, machine);
-  const hostKey = own ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
-  const next = nextHostKey === undefined ? {} : { nextHostKey };
+  const { address, port, user } = access;
+  // The pin is derived again, not taken from what a workflow was told; a standing machine has a key of its own.
+  const hostKey = isStanding(deps, machine) ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
   return deps.guests.at(
-    { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey, ...next },
+    { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey },
     keyOf(deps, machine, 'client-key').privateKey,
   );
 }

@@ -1,3 +1,4 @@
+import { asksCheckIn } from '../domain/bundle.ts';
 import { DomainError } from '../domain/failure.ts';
 import { resetKey } from '../domain/ids.ts';
 import type { FoundMachine } from '../domain/reuse.ts';
@@ -5,6 +6,7 @@ import type { Guest } from '../guest/guest.ts';
 import type { MachineState } from '../providers/provider.ts';
 import type { Activities, GuestRef, MachineRef } from './activities.ts';
 import { beating, pause } from './beat.ts';
+import { giveCheckIn } from './check-in.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { runToEnd } from './follow.ts';
 import { fullAccess } from './look-ahead.ts';
@@ -53,9 +55,11 @@ export function renewActivities(deps: Deps): RenewActivities {
         const keptKeys = provider.rekey === undefined;
         const guest = await presentGuest(deps, input, keptKeys ? input.machine : next, signal);
         const refused = await resetCommands(deps, input, guest, signal);
-        const { resetLeaves = [] } = await recipeOf(deps, input.digest);
+        const { gate, resetLeaves = [] } = await recipeOf(deps, input.digest);
         const left = [...refused, ...(await guest.reset(input.baseline, resetLeaves, signal))];
         if (left.length > 0) return { access: input.access, facts: {}, keptKeys, left };
+        // What it called home with is gone, and was its last generation's.
+        if (asksCheckIn(gate)) await giveCheckIn(deps, next, guest, signal);
         if (!provider.rekey) return { access: input.access, facts: {}, keptKeys, left };
         await provider.rekey(await refOf(deps, input.machine, signal), identityOf(deps, next), next.generation, signal);
         return { access: fullAccess(deps, next, input.access), facts: {}, keptKeys, left };
@@ -94,10 +98,7 @@ async function guestState(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof DomainError && error.type === 'HostKeyMismatch') {
-        deps.logger.error(
-          { security: true, machine: input.machine.machineId, error: error.message },
-          'host key mismatch',
-        );
+        deps.logger.error({ security: true, machine: input.machine.machineId, error: error.message }, 'host key');
         return 'stranger';
       }
       if (Date.now() > untilMs) return 'silent';

@@ -40,7 +40,7 @@ export function taskActivities(deps: Deps): TaskActivities {
           return {};
         }
         if ('checkIn' in step) {
-          await giveCheckIn(deps, input, guest, signal);
+          await giveCheckIn(deps, input.machine, guest, signal);
           return {};
         }
         if ('file' in step) {

@@ -3,9 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { MachineStatus } from '../../src/domain/lease.ts';
 import { checkInScript } from '../../src/guest/check-in.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { freshFolder } from '../output/store-kit.ts';
+import { until } from '../support/until.ts';
 
 vi.setConfig({ testTimeout: 150_000, hookTimeout: 120_000 });
 
@@ -27,8 +29,9 @@ const succeeds = `echo "ended=$(date +%s%3N)" | "$at/check-in" facts && "$at/che
 let stack: TestStack;
 beforeAll(async () => {
   stack = await startTestStack({
-    settings: 'rendezvous: {}\n',
+    settings: 'rendezvous: {}\npools:\n  again: {bundle: again, target: 1, ceiling: 1}\n',
     bundles: {
+      again: `${stage(succeeds)}reclaim: reset\n`,
       stage: stage(
         `case $(cat "$at/boot-string") in one*) echo 'no licence left' | "$at/check-in" result 7 ;; *) ${succeeds} ;; esac`,
       ),
@@ -93,6 +96,20 @@ describe('a bundle whose machine runs its own last stage', () => {
       ['gone', message],
       ['gone', message],
     ]);
+  });
+
+  it('calls home in its next generation too, when it was reset for another lease', async () => {
+    for (const who of ['one', 'two']) {
+      const leaseId = freshId(who);
+      const shell = `echo who=${who} | ~/.slipway/boot/check-in facts`;
+      await stack.create({ leaseId, bundle: 'again', job: { command: { shell } } });
+      expect((await stack.follow(leaseId)).result).toMatchObject({ exitCode: 0 });
+      await stack.wait(leaseId, 'ended');
+    }
+    await until('both have served', async () => {
+      const { phase, generation } = await stack.json<MachineStatus>('/v1/machines/again+1');
+      return phase === 'warm' && generation === 3;
+    });
   });
 
   it('goes on after the surface was away', async () => {
