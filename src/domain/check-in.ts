@@ -44,12 +44,13 @@ export const decidesAgainst = (
 ): boolean => result !== 0 && (gate === 'checkin' || (gate === 'all' && gateParts.includes('checkin')));
 
 /**
- * What is done with a post. `duplicate` is answered as the first one was: its sender may not have heard that. All others but
- * `taken` change nothing, are counted and logged.
+ * What is done with a post. `duplicate` is answered as the first one was: its sender may not have heard that. `early` is
+ * asked for again. All others but `taken` change nothing, are counted and logged.
  */
 export const verdicts = [
   'taken',
   'duplicate',
+  'early',
   'replayed',
   'late',
   'contradicts',
@@ -61,17 +62,32 @@ export type Verdict = (typeof verdicts)[number];
 
 const decided: ReadonlySet<MachinePhase> = new Set(['warm', 'ready', 'held', 'renewing']);
 
-/** @param status the machine as it is */
-export function judged(
-  status: Pick<MachineStatus, 'key' | 'generation' | 'phase' | 'checkIn'>,
+/** Where a call comes from, and whether that must be where the first one did. */
+export interface CallFrom {
+  readonly source: string;
+  readonly sameSource: boolean;
+}
+
+type Called = Pick<MachineStatus, 'key' | 'generation' | 'phase' | 'checkIn'>;
+
+/** What speaks against any call of a proven guest. @param status the machine as it is */
+export function outOfTurn(
+  { key, generation, phase, checkIn }: Called,
   who: CheckInIdentity,
-  post: GuestPost,
-  sameSource: boolean,
-): Verdict {
-  const { checkIn, phase } = status;
-  if (status.key !== providerKey(who.machineId, who.birth) || status.generation !== who.generation) return 'replayed';
+  { source, sameSource }: CallFrom,
+): 'replayed' | 'late' | 'early' | 'moved' | undefined {
+  if (key !== providerKey(who.machineId, who.birth) || who.generation < generation) return 'replayed';
   if (isLeaving(phase)) return 'late';
-  if (sameSource && checkIn && checkIn.source !== post.source) return 'moved';
+  // Its guest is made anew, and may well speak before its machine has heard that it is there.
+  if (who.generation > generation) return 'early';
+  return sameSource && checkIn && checkIn.source !== source ? 'moved' : undefined;
+}
+
+/** @param status the machine as it is */
+export function judged(status: Called, who: CheckInIdentity, post: GuestPost, sameSource: boolean): Verdict {
+  const { checkIn, phase } = status;
+  const verdict = outOfTurn(status, who, { source: post.source, sameSource });
+  if (verdict) return verdict;
   if (post.result !== undefined && checkIn?.result !== undefined) {
     const same = checkIn.result === post.result && checkIn.message === post.message;
     return same ? 'duplicate' : 'contradicts';

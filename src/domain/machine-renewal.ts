@@ -94,7 +94,6 @@ function renewed(
     heldUntilMs: _h,
     baseline,
     keys,
-    unrotated,
     ...rest
   } = life;
   const reset = rest.decision?.do === 'reset';
@@ -108,7 +107,6 @@ function renewed(
     ...(reset && baseline !== undefined ? { baseline } : {}),
     ...(reset && checkIn?.result !== undefined ? { checkIn: resultOf(checkIn) } : {}),
     ...(keptKeys ? { keys: keys ?? life.generation } : {}),
-    ...(keptKeys && unrotated !== undefined ? { unrotated } : {}),
   };
 }
 

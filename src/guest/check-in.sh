@@ -132,6 +132,11 @@ facts() {
   for file in /etc/ssh/ssh_host_*_key.pub; do
     [ ! -r "$file" ] || sed 's/^/hostKey=/' "$file" >>"$work/facts"
   done
+  size=$(wc -c <"$work/facts")
+  [ "$size" -le 65536 ] || {
+    say "facts of $((size)) bytes are too long: 65536 is the most"
+    return 1
+  }
   ask POST facts "$work/facts"
 }
 

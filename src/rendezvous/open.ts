@@ -48,7 +48,7 @@ export async function openRendezvous(options: RendezvousOptions): Promise<Rendez
   const { app, counts } = createSurface({
     installationKey: options.installationKey,
     post: (who, post) => postToMachine(deps, who, post),
-    lastStage: (who) => lastStageOf(deps, who),
+    lastStage: (who, source) => lastStageOf(deps, who, source),
     logger,
   });
   const at = rendezvous?.listen === undefined ? await freePlace(options) : placeOf(rendezvous.listen);

@@ -1,25 +1,21 @@
-import type { Server } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { factsLimitBytes, guestWords, readFacts, verdicts, type Verdict } from '../domain/check-in.ts';
+import { factsLimitBytes, guestWords, readFacts, type Verdict } from '../domain/check-in.ts';
 import type { CheckInIdentity, GuestPost } from '../domain/guest-post.ts';
-import { DomainError } from '../domain/failure.ts';
 import { providerKey } from '../domain/ids.ts';
 import { identityNamed, isSecretOf } from './identity.ts';
 import { limitOf } from './limits.ts';
+import { outcomes, outcomeOfNode, statusCodes, suspicious, type Fetched, type Outcome } from './outcomes.ts';
 import { rendezvousTls } from './tls.ts';
-
-/** What came of a post, or why a request got no further. */
-export const outcomes = [...verdicts, 'forged', 'oversize', 'throttled', 'failed'] as const;
-export type Outcome = (typeof outcomes)[number];
 
 export interface SurfaceDeps {
   readonly installationKey: Uint8Array;
   /** Takes it to the machine, or says why not. */
   readonly post: (who: CheckInIdentity, post: GuestPost) => Promise<Verdict>;
-  /** What the guest fetches, while it is there. @throws DomainError Gone, NotFound */
-  readonly lastStage: (who: CheckInIdentity) => Promise<string>;
+  /** What the guest fetches, while it is there. */
+  readonly lastStage: (who: CheckInIdentity, source: string) => Promise<Fetched>;
   readonly logger: Logger;
 }
 
@@ -34,21 +30,6 @@ declare module 'fastify' {
     guest: CheckInIdentity | undefined;
   }
 }
-
-const status: Readonly<Record<Outcome, number>> = {
-  taken: 200,
-  duplicate: 200,
-  replayed: 410,
-  late: 410,
-  contradicts: 409,
-  moved: 403,
-  tooMany: 409,
-  forged: 403,
-  oversize: 413,
-  unreadable: 400,
-  throttled: 429,
-  failed: 503,
-};
 
 /** Of one machine: its script makes three or four requests in all. */
 const guestRate = { callsPerSecond: 1, burst: 20 };
@@ -67,7 +48,14 @@ export function createSurface(deps: SurfaceDeps): Surface {
   const loggerInstance: FastifyBaseLogger = deps.logger;
   const app = fastify({
     // What is slow, large or silent is cut off: nobody holds a place for long.
-    https: { key, cert, minVersion: 'TLSv1.2', maxHeaderSize: 4_096, handshakeTimeout: 10_000 },
+    https: {
+      key,
+      cert,
+      minVersion: 'TLSv1.2',
+      maxHeaderSize: 4_096,
+      handshakeTimeout: 10_000,
+      connectionsCheckingInterval: 1_000,
+    },
     bodyLimit: factsLimitBytes,
     requestTimeout: 20_000,
     connectionTimeout: 30_000,
@@ -76,6 +64,7 @@ export function createSurface(deps: SurfaceDeps): Surface {
     routerOptions: { maxParamLength: 300 },
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
+    clientErrorHandler: (error, socket) => cutOff(error, socket),
   });
   app.server.maxConnections = connectionsMax;
   app.server.headersTimeout = 10_000;
@@ -89,16 +78,27 @@ export function createSurface(deps: SurfaceDeps): Surface {
     const about = { machine, source, outcome };
     if (outcome === 'taken' || outcome === 'duplicate') deps.logger.debug(about, 'a guest has checked in');
     else if (outcome === 'failed') deps.logger.error(about, 'a check-in could not be taken to its machine');
-    else if (outcome !== 'throttled' || throttledLines.take(source))
-      deps.logger.warn({ security: true, ...about }, 'a check-in was refused');
+    else if (outcome === 'early' || outcome === 'late') deps.logger.info(about, `a check-in came ${outcome}`);
+    else if (suspicious.has(outcome)) deps.logger.warn({ security: true, ...about }, 'a check-in was refused');
+    else if (outcome !== 'throttled' || throttledLines.take(source)) deps.logger.warn(about, 'a check-in was refused');
   };
-  limitConnections(app.server, (source) => count('throttled', source, 'unproven'));
+  const refusedUnheard = (outcome: Outcome, source: string): void => count(outcome, source, 'unproven');
+  limitConnections(app.server, (source) => refusedUnheard('throttled', source));
+  /** What came is no request, or not the whole of one in time. */
+  const cutOff = ({ code = '' }: NodeJS.ErrnoException, socket: Socket): void => {
+    const { remoteAddress = '', writable } = socket;
+    const outcome = outcomeOfNode(code);
+    if (outcome) refusedUnheard(strangers.take(remoteAddress) ? outcome : 'throttled', remoteAddress);
+    if (outcome && writable)
+      socket.write(`HTTP/1.1 ${statusCodes[outcome]} \r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    socket.destroySoon();
+  };
 
   const answer = async (request: FastifyRequest, reply: FastifyReply, outcome: Outcome): Promise<FastifyReply> => {
     count(outcome, request.ip, request.guest?.machineId ?? 'unproven');
     // Who is refused keeps no connection that another could have.
-    if (status[outcome] !== 200) reply.header('connection', 'close');
-    return reply.status(status[outcome]).type('text/plain').send(`${outcome}\n`);
+    if (statusCodes[outcome] !== 200) reply.header('connection', 'close');
+    return reply.status(statusCodes[outcome]).type('text/plain').send(`${outcome}\n`);
   };
 
   app.decorateRequest('guest', undefined);
@@ -115,11 +115,11 @@ export function createSurface(deps: SurfaceDeps): Surface {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error, request, reply) => {
+    // It hung up, or was cut off and counted.
+    if (request.raw.readableAborted) return reply.hijack();
     const { statusCode } = error as { statusCode?: number };
     if (statusCode === 413) return answer(request, reply, 'oversize');
     if (statusCode !== undefined && statusCode < 500) return answer(request, reply, 'unreadable');
-    if (error instanceof DomainError && ['Gone', 'NotFound'].includes(error.type))
-      return answer(request, reply, 'late');
     deps.logger.error({ error }, 'the rendezvous failed');
     return answer(request, reply, 'failed');
   });
@@ -147,13 +147,17 @@ export function createSurface(deps: SurfaceDeps): Surface {
   });
   app.get(`${at}/last-stage`, async (request, reply) => {
     if (!request.guest) return answer(request, reply, 'unreadable');
-    return reply.type('text/plain').send(await deps.lastStage(request.guest));
+    const fetched = await deps.lastStage(request.guest, request.ip);
+    if ('refused' in fetched) return answer(request, reply, fetched.refused);
+    count('taken', request.ip, request.guest.machineId);
+    return reply.type('text/plain').send(fetched.text);
   });
   return { app, counts };
 }
 
-/** Cuts off an address's connections beyond its share, before their handshake. */
+/** Cuts off an address's connections beyond its share, before their handshake, and counts what the server itself does. */
 function limitConnections(server: Server, refused: (source: string) => void): void {
+  server.on('drop', (dropped) => refused(dropped?.remoteAddress ?? ''));
   const open = new Map<string, number>();
   server.on('connection', (socket) => {
     const source = socket.remoteAddress ?? '';

@@ -40,6 +40,8 @@ describe('a post of a guest', () => {
     ['after its end', judge(done, { phase: 'gone' }), 'late'],
     ['of an earlier life of the id', judge(done, {}, false, { ...who, birth: 'earlier' }), 'replayed'],
     ['of an earlier generation', judge(done, { generation: 2 }), 'replayed'],
+    ['of the next generation', judge(done, { phase: 'renewing' }, false, { ...who, generation: 2 }), 'early'],
+    ['of the one that never came', judge(done, { phase: 'reclaiming' }, false, { ...who, generation: 2 }), 'late'],
     ['from another address', judge({ ...done, source: '10.0.0.6' }, { checkIn: known }), 'taken'],
     ['from another address, where that is refused', judge({ ...done, source: 'x' }, { checkIn: known }, true), 'moved'],
     ['beyond its number', judge({ ...facts, facts: {} }, { checkIn: { ...known, posts: postsLimit } }), 'tooMany'],

@@ -25,7 +25,12 @@ export async function openSurface(verdictOf: (post: GuestPost) => Verdict = () =
       posts.push({ who, post });
       return verdictOf(post);
     },
-    lastStage: async () => `#!/bin/sh\necho 'the last stage ran' >"\${0%/*}/ran"\n`,
+    lastStage: async (who) => {
+      const verdict = verdictOf({ key: who.machineId, generation: who.generation, source: '' });
+      return verdict === 'taken'
+        ? { text: `#!/bin/sh\necho 'the last stage ran' >"\${0%/*}/ran"\n` }
+        : { refused: verdict };
+    },
     logger,
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
@@ -35,7 +40,7 @@ export async function openSurface(verdictOf: (post: GuestPost) => Verdict = () =
 }
 
 /** Programs that the guest's script needs of a guest, by tool that calls home. */
-const tools = ['sh', 'sed', 'mktemp', 'rm', 'cat', 'head', 'tail', 'sleep', 'uname', 'dirname', 'cp', 'env'];
+const tools = ['sh', 'sed', 'mktemp', 'rm', 'cat', 'head', 'tail', 'sleep', 'uname', 'dirname', 'cp', 'env', 'wc'];
 
 export interface GuestOptions {
   readonly port: number;

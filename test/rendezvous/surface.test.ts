@@ -3,7 +3,9 @@ import { connect as connectTcp } from 'node:net';
 import { connect, type TLSSocket as Socket } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import type { GuestPost } from '../../src/domain/guest-post.ts';
 import { providerKey } from '../../src/domain/ids.ts';
 import { nameOf, secretOf } from '../../src/rendezvous/identity.ts';
 import { rendezvousTls } from '../../src/rendezvous/tls.ts';
@@ -51,6 +53,16 @@ describe.each(['curl', 'python3'] as const)('a guest that calls home by %s', (by
     const guest = await guestOf({ port: surface.port, by });
     expect(await guest.run(['last-stage'])).toEqual({ code: 0, said: '' });
     expect(await readFile(join(guest.folder, 'ran'), 'utf8')).toBe('the last stage ran\n');
+    expect(surface.counted()).toEqual({ taken: 1 });
+  });
+
+  it('says it again when it was too early, and is heard', async () => {
+    const asked: GuestPost[] = [];
+    await using surface = await openSurface((post) => (asked.push(post) % 2 === 1 ? 'early' : 'taken'));
+    const guest = await guestOf({ port: surface.port, by });
+    expect(await guest.run(['result', '0'])).toEqual({ code: 0, said: '' });
+    expect(await guest.run(['last-stage'])).toEqual({ code: 0, said: '' });
+    expect(surface.counted()).toEqual({ early: 2, taken: 2 });
   });
 
   it('tells nothing to who has another key than the pinned one', async () => {
@@ -103,18 +115,20 @@ describe('the rendezvous', () => {
   });
 
   it('says to a duplicate what it has said before, and to anything else that changes nothing why', async () => {
-    for (const [verdict, status] of [
-      ['duplicate', 200],
-      ['replayed', 410],
-      ['late', 410],
-      ['contradicts', 409],
-      ['moved', 403],
-      ['tooMany', 409],
+    for (const [verdict, status, level, security] of [
+      ['duplicate', 200, 'debug'],
+      ['early', 503, 'info'],
+      ['replayed', 410, 'warn', true],
+      ['late', 410, 'info'],
+      ['contradicts', 409, 'warn'],
+      ['moved', 403, 'warn', true],
+      ['tooMany', 409, 'warn'],
     ] as const) {
       await using surface = await openSurface(() => verdict);
       expect(await ask({ port: surface.port, path: `${at}/ready?result=0` })).toBe(status);
       expect(surface.counted()).toEqual({ [verdict]: 1 });
-      expect(surface.logged.some((line) => line['security'] === true)).toBe(verdict !== 'duplicate');
+      const lines = surface.logged.filter(({ outcome }) => outcome === verdict);
+      expect(lines.map((line) => [line['level'], line['security']])).toEqual([[pino.levels.values[level], security]]);
     }
   });
 

@@ -37,7 +37,6 @@ describe('today’s workflows', () => {
       'quota',
       'fast-create',
       'watched-gate',
-      'own-host-key',
     ]) {
       expect(files.filter((name) => name.startsWith(`${shape}.`)).length).toBeGreaterThanOrEqual(2);
       expect(files.some((name) => name.startsWith(`${shape}-continued.lease`) && name.includes('.run-2.'))).toBe(true);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Plan } from '../../src/domain/bundle.ts';
 import { machineWorkflowId } from '../../src/domain/ids.ts';
 import type { MachinePhase } from '../../src/domain/lease.ts';
-import { postToMachine } from '../../src/rendezvous/posts.ts';
+import { lastStageOf, postToMachine } from '../../src/rendezvous/posts.ts';
 import type { FakeWorld } from '../support/fake-world.ts';
 import { fakePlan } from '../support/fake-plan.ts';
 import { startLeaseBench, type LeaseBench, type Leased } from '../support/lease-bench.ts';
@@ -159,8 +159,33 @@ describe.concurrent('a lease whose machine calls home', () => {
     await ends(leased);
   });
 
+  test('hears its guest from another address too, and only where that is allowed', async () => {
+    const leased = await lease({ gate: 'checkin' });
+    await inPhase(leased, 'readying');
+    const machineId = `${leased.leaseId}.1`;
+    const { key, generation } = await machineOf(leased);
+    const who = { machineId, birth: leased.handle.firstExecutionRunId, generation };
+    let sameSource = false;
+    const blobs = { get: async () => Buffer.from(JSON.stringify({ userData: { scripts: [{ command: ['setup'] }] } })) };
+    const deps = { client: bench.client, blobs, sameSource: async () => sameSource };
+    const calls = async (source: string) => [
+      await postToMachine(deps, who, { key, generation, source, facts: { from: source }, hostKeys: [] }),
+      await lastStageOf(deps, who, source),
+    ];
+    const fetched = { text: expect.stringContaining('setup') };
+    expect(await calls('10.0.2.15')).toEqual(['taken', fetched]);
+    expect(await calls('10.0.2.16')).toEqual(['taken', fetched]);
+    await until('it is recorded', async () => (await machineOf(leased)).checkIn?.posts === 2);
+    expect((await machineOf(leased)).checkIn).toMatchObject({ source: '10.0.2.15', movedTo: '10.0.2.16' });
+    sameSource = true;
+    expect(await calls('10.0.2.17')).toEqual(['moved', { refused: 'moved' }]);
+    expect(await calls('10.0.2.15')).toEqual(['taken', fetched]);
+    await posts(leased, { result: 0 });
+    await ends(leased);
+  });
+
   test('is given up with the whole way to ready where the guest says nothing', async () => {
-    const limits = { ...fakePlan().limits, readyWithinMs: 1_500 };
+    const limits = { ...fakePlan().limits, readyWithinMs: 5_000 };
     const { result } = await failed(await lease({ gate: 'checkin', limits }));
     expect(result.reason).toMatchObject({
       type: 'GuestNeverReady',
