@@ -2,6 +2,7 @@ import type { Issue } from '../contract/http.ts';
 import { issuesOf } from '../contract/issues.ts';
 import { DomainError } from '../domain/failure.ts';
 import type { Cli } from './context.ts';
+import { Interrupted, PatienceOver } from './exit.ts';
 import { harmless } from './output/table.ts';
 
 interface ErrorView {
@@ -35,6 +36,8 @@ export function sayError(
   lines: readonly string[] = [],
 ): void {
   const { say, paint } = cli;
+  // Whoever pressed it knows the rest.
+  if (error instanceof Interrupted) return say(`${paint('red', '✗')} Interrupted.`);
   const { type, message, hint, requestId, issues = [] } = errorView(error);
   // Several mistakes stand in the message too, in one long line.
   const [head = message] = issues.length > 1 ? message.split(': ', 1) : [message];
@@ -46,7 +49,7 @@ export function sayError(
   }
   lines.forEach(say);
   if (hint !== undefined) say(`  Try: ${harmless(hint)}`);
-  const known = error instanceof DomainError;
+  const known = error instanceof DomainError || error instanceof PatienceOver;
   say(paint('dim', `  (${[type, requestId && `request ${requestId}`].filter(Boolean).join(' · ')})`));
   if (debug && error instanceof Error) say(stackOf(error));
   else if (!known) say('  This is a bug of slipway: --debug shows where.');

@@ -84,6 +84,18 @@ describe('with no stack', () => {
     expect(refused.events).toEqual(['start one-shot', 'stop unless busy, 0 machines']);
   });
 
+  it('a Ctrl-C while one starts is no bug of ours', async () => {
+    const starts: StackModule['ensureStack'] = (_state, { onProgress }) => {
+      onProgress?.({ step: 'temporal', text: 'temporal starts' });
+      return new Promise(() => undefined);
+    };
+    const running = start(['run', '--bundle', 'hello', '--', 'x'], { stack: { ensureStack: starts }, cwd: cli.folder });
+    await running.stderr.holds('temporal starts');
+    running.interrupt();
+    expect(await running.code).toBe(130);
+    expect(running.stderr.text).toBe('temporal starts\n✗ Interrupted.\n');
+  });
+
   it('the demonstration shows the whole way, and leaves nothing', async () => {
     const { module, events } = fakeStack();
     const { code, stderr } = await run(['demo'], module);

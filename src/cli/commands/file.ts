@@ -6,12 +6,13 @@ import { DomainError } from '../../domain/failure.ts';
 import type { Action, Options } from '../action.ts';
 import { isFolder, packed } from '../archive.ts';
 import type { Cli } from '../context.ts';
-import { exit, Interrupted } from '../exit.ts';
+import { exit, exitOf, Interrupted } from '../exit.ts';
 import { listenToInterrupts, unlessAborted } from '../interrupts.ts';
 import { writeOut } from '../output/pump.ts';
 import { harmless } from '../output/table.ts';
 import { spokenBytes } from '../output/units.ts';
 import { placeFile, targetOf } from '../place-file.ts';
+import { errorView } from '../show-error.ts';
 
 export function addFile(program: Command, action: Action): void {
   const file = program
@@ -78,6 +79,8 @@ async function moving(
       // It may not have begun: then there is nothing to give up.
       await client.files.cancel(leaseId, fileId).catch(() => undefined);
       cli.say('\nGiven up. What was there is as it was.');
+      if (cli.json) cli.print(JSON.stringify({ error: errorView(error) }, null, 2));
+      return exitOf(error);
     }
     throw error;
   } finally {
