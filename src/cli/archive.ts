@@ -28,17 +28,22 @@ async function tar(words: readonly string[], input?: AsyncIterable<Uint8Array>):
   } catch (cause) {
     throw new DomainError('InvalidRequest', 'There is no tar(1) here: folders travel as tar archives.', { cause });
   }
-  if (code !== 0) throw new DomainError('InvalidRequest', `tar: ${said.trim() || `exit ${code}`}`);
+  if (code !== 0) throw new DomainError('InvalidRequest', said.trim() || `tar: exit ${code}`);
 }
 
 /** @param shown as the caller wrote it @throws DomainError InvalidRequest when there is nothing to be read */
 export async function isFolder(path: string, shown: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (cause) {
+  const found = await stat(path).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DomainError('InvalidRequest', `${shown} cannot be read: ${why}.`, { cause });
+  });
+  // A pipe gives its bytes once, and a device has no end; an upload reads twice.
+  if (!found.isFile() && !found.isDirectory()) {
+    throw new DomainError('InvalidRequest', `${shown} is neither a file nor a folder.`, {
+      hint: 'write what it gives to a file first, or give it to the job with --stdin.',
+    });
   }
+  return found.isDirectory();
 }
 
 /** Packs a folder into an archive beside nothing of the caller's, for the time of `use`. */

@@ -122,6 +122,34 @@ describe('run --collect', () => {
   });
 });
 
+describe('file put', () => {
+  it('refuses what is neither a file nor a folder, and names what it cannot read', async () => {
+    const cwd = await freshFolder();
+    const args = ['file', 'put', freshId()];
+    expect(await cli.run([...args, '/dev/zero', '~/x'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('✗ /dev/zero is neither a file nor a folder.\n  Try: ') as string,
+    });
+    expect(await cli.run([...args, 'none', '~/x'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('✗ none cannot be read: ENOENT') as string,
+    });
+  });
+
+  it('is given up by Ctrl-C, which is no bug of ours', async () => {
+    const id = freshId();
+    await cli.run(['lease', 'create', '--bundle', 'hello', '--id', id]);
+    cli.api.world.hold('moveFile');
+    const running = cli.start(['file', 'get', id, '~/report.xml', '-']);
+    await cli.api.world.isHeld('moveFile');
+    running.interrupt();
+    expect(await running.code).toBe(130);
+    expect(running.stderr.text).toBe('\nGiven up. What was there is as it was.\n');
+    cli.api.world.letGo('moveFile');
+    await cli.run(['lease', 'release', id, '--wait']);
+  });
+});
+
 describe('--file', () => {
   const filesOf = async (id: string): Promise<unknown> => {
     const event = (await cli.api.client.workflow.getHandle(`lease/${id}`).fetchHistory()).events?.[0];
