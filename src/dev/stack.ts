@@ -10,6 +10,7 @@ import { lockHolder } from '../host/lock.ts';
 import { isAlive } from '../host/process-identity.ts';
 import type { OnProgress } from './progress.ts';
 import { defaultIdleMs, leaveSignal, liveStack } from './stack-life.ts';
+import { onFolder } from './state-folder-life.ts';
 import { lockPath, type RunningStack } from './supervisor.ts';
 
 /** A stack that answers. */
@@ -43,9 +44,12 @@ const ownEntries = (): Entries => ({ worker: built('worker/main.js'), api: built
 /**
  * The stack that holds the state folder, if one lives. A `stack.json` that a killed stack left counts for nothing.
  * Waits while it is starting.
- * @throws DomainError ProviderUnavailable when it lives and its API does not answer within 10 s (it may be restarting)
+ * @throws DomainError ProviderUnavailable when it lives and its API does not answer within 10 s (it may be restarting);
+ *   InvalidRequest when the folder cannot be used
  */
-export async function findStack(state: StateFolder): Promise<Stack | undefined> {
+export const findStack = (state: StateFolder): Promise<Stack | undefined> => onFolder(state, find(state));
+
+async function find(state: StateFolder): Promise<Stack | undefined> {
   const began = performance.now();
   for (;;) {
     const file = await currentFile(state);
@@ -106,10 +110,15 @@ export interface EnsureOptions extends StackOptions {
  * Finds the stack, or starts one as a detached process and waits until it answers. Two callers at once get the same one.
  * @throws DomainError what kept it from starting
  */
-export async function ensureStack(
-  state: StateFolder,
-  options: EnsureOptions,
-): Promise<{ readonly stack: Stack; readonly started: boolean }> {
+export const ensureStack = (state: StateFolder, options: EnsureOptions): Promise<Ensured> =>
+  onFolder(state, ensure(state, options));
+
+interface Ensured {
+  readonly stack: Stack;
+  readonly started: boolean;
+}
+
+async function ensure(state: StateFolder, options: EnsureOptions): Promise<Ensured> {
   let told = false;
   for (;;) {
     const found = await findStack(state);
@@ -189,6 +198,9 @@ export interface ForegroundOptions extends StackOptions {
  * @throws DomainError IdConflict when another stack holds the folder; Internal when one of its processes was given up
  */
 export const runForeground = (state: StateFolder, options: ForegroundOptions): Promise<void> =>
+  onFolder(state, live(state, options));
+
+const live = (state: StateFolder, options: ForegroundOptions): Promise<void> =>
   liveStack(
     {
       state,

@@ -8,6 +8,25 @@ import { DomainError } from '../domain/failure.ts';
 
 const formatVersion = '1';
 
+/** What a file system has against a folder that somebody chose. */
+const refusals = new Set(['EACCES', 'EEXIST', 'ENOSPC', 'ENOTDIR', 'EPERM', 'EROFS']);
+
+/** Work on a state folder. @throws DomainError InvalidRequest when the folder itself cannot be used */
+export async function onFolder<T>({ root }: StateFolder, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const { code = '', path = '' } = error as NodeJS.ErrnoException;
+    // Of the folder, of what lies in it, or of a folder on the way to it.
+    if (!refusals.has(code) || path === '' || !(path.startsWith(root) || root.startsWith(path))) throw error;
+    throw new DomainError('InvalidRequest', `The state folder ${root} cannot be used: ${error.message}.`, {
+      hint: 'Choose a folder of your own with --state, or go to one.',
+      cause: error,
+    });
+  }
+}
+
 /**
  * Makes the state folder, or checks the one that is there: 0700, with its token and installation key (0600). What a folder
  * holds already is never replaced.
