@@ -3,9 +3,12 @@ import { DomainError, wholeText } from '../domain/failure.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { ApiDeps } from './deps.ts';
 
-/** Each provider tried as it is now; one that cannot even be asked is a check that failed, not a failed request. */
+/**
+ * Each provider tried as it is now; one that cannot even be asked is a check that failed, not a failed request.
+ * @param said names of those that the settings name
+ */
 export const checkProviders =
-  (providers: ReadonlyMap<string, Provider>): ApiDeps['checkProviders'] =>
+  (providers: ReadonlyMap<string, Provider>, said: readonly string[]): ApiDeps['checkProviders'] =>
   async (name, signal) => {
     if (name !== undefined && !providers.has(name)) {
       throw new DomainError('NotFound', `There is no provider ${name}.`, {
@@ -13,7 +16,9 @@ export const checkProviders =
       });
     }
     const asked = [...providers].filter(([each]) => name === undefined || each === name);
-    return Promise.all(asked.map(([each, provider]) => checkOne(each, provider, signal)));
+    // Who names one wants to know what it can do now; all of them together are looked over.
+    const quick = name === undefined;
+    return Promise.all(asked.map(([each, provider]) => checkOne(each, provider, { quick, said }, signal)));
   };
 
 const abilitiesOf = (provider: Provider): readonly string[] => {
@@ -23,18 +28,22 @@ const abilitiesOf = (provider: Provider): readonly string[] => {
   );
 };
 
-async function checkOne(name: string, provider: Provider, signal: AbortSignal): Promise<ProviderView> {
-  const abilities = abilitiesOf(provider);
+async function checkOne(
+  name: string,
+  provider: Provider,
+  { quick, said }: { readonly quick: boolean; readonly said: readonly string[] },
+  signal: AbortSignal,
+): Promise<ProviderView> {
+  const own = { name, ...(said.includes(name) ? {} : { unsaid: true }), abilities: abilitiesOf(provider) };
   try {
-    const { ok, summary, items } = await provider.check(signal);
-    return { name, ok, summary, abilities, items: [...items] };
+    const { ok, summary, items } = await provider.check(signal, quick);
+    return { ...own, ok, summary, items: [...items] };
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     return {
-      name,
+      ...own,
       ok: false,
       summary: 'does not answer',
-      abilities,
       items: [{ name: error.type, ok: false, text: wholeText(error) }],
     };
   }

@@ -57,7 +57,6 @@ export async function runApi({
     installationKey: installation.key,
     client,
     blobs,
-    providers: [...providers.values()],
     anyPort,
     logger,
   });
@@ -77,13 +76,13 @@ export async function runApi({
       seal: (leaseId, name, value) => sealSecret(state, installation.key, leaseId, name, value),
       forget: (leaseId) => forgetSealedSecrets(state, leaseId),
     },
-    checkProviders: checkProviders(providers),
+    checkProviders: checkProviders(providers, settings.saidProviders),
     standing: (name) => providers.get(name)?.standing,
     provider: (name) => providers.get(name),
     accounts: async () => accountsOf((await readSettings(state)).providers),
     providers: [...providers.keys()],
     hosts: async () => (await readSettings(state)).api.hosts,
-    ...(rendezvous ? { checkIns: rendezvous.counts } : {}),
+    checkIns: rendezvous.counts,
     ownerOf: ownersByToken(state, (problem) => logger.warn(problem)),
     logger,
   });
@@ -102,7 +101,7 @@ export async function runApi({
   logger.info({ url }, 'API ready');
   await asked;
   await api.close();
-  await rendezvous?.close();
+  await rendezvous.close();
   for (const provider of providers.values()) await provider.close();
   await connection.close();
 }

@@ -35,7 +35,7 @@ function furtherFindings(data: unknown, name: string, providers: readonly string
   for (const [n, variant] of listAt(data, 'variants').entries()) {
     const provider = isMap(variant) ? variant['provider'] : undefined;
     if (typeof provider !== 'string' || providers.includes(provider)) continue;
-    const message = `${provider} is not a configured provider (${providers.join(', ')})`;
+    const message = `${provider} is not a configured provider (${providers.join(', ')}): slipway.yaml names them`;
     findings.push({ path: ['variants', n, 'provider'], message });
   }
   return findings;

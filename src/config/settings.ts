@@ -33,8 +33,10 @@ export interface Settings {
   readonly secrets: Readonly<Record<string, SecretSource>>;
   /** Files that hold the bearer tokens of owners, by owner; absolute here. */
   readonly tokens: Readonly<Record<string, { readonly file: string }>>;
-  /** By name; `local` is always there. */
+  /** By name; `local` and `qemu` are always there. */
   readonly providers: Readonly<Record<string, ProviderSettings>>;
+  /** Those of them that the file names. */
+  readonly saidProviders: readonly string[];
   /** Absent: 4800 where it is free. */
   readonly api: {
     readonly port?: number;
@@ -47,7 +49,7 @@ export interface Settings {
     /** Counts from a task's end. */
     readonly keepDays: number;
   };
-  /** Absent: only where a provider needs it. */
+  /** Absent: guests of this host only are listened for. */
   readonly rendezvous?: z.output<typeof rendezvousFile>;
   readonly sweep: SweepSettings;
   /** By name. */
@@ -105,7 +107,7 @@ export const settingsFile = z.strictObject({
       for (const { provider, key, message } of accountMistakes(providers))
         context.addIssue({ code: 'custom', path: [provider, key], message });
     })
-    .describe('where machines come from, by name; `local` is there without being said')
+    .describe('where machines come from, by name; `local` and `qemu` are there without being said')
     .exactOptional(),
   api: z
     .strictObject({
@@ -179,6 +181,9 @@ function withPaths(folder: string, provider: ProviderSettings): ProviderSettings
   return { ...provider, images: Object.fromEntries(images) };
 }
 
+/** There without being said; they cost nothing where nobody uses them. */
+const unsaidProviders = { local: { type: 'local' }, qemu: { type: 'qemu' } } as const;
+
 const imagePaths = ['file', 'kernel', 'initrd', 'firmware'] as const;
 
 const providersOf = (folder: string, given: Settings['providers']): Settings['providers'] =>
@@ -193,7 +198,8 @@ function settingsOf(file: string, given: SettingsFile): Settings {
     tokens: Object.fromEntries(
       Object.entries(given.tokens ?? {}).map(([owner, token]) => [owner, { file: pathFrom(folder, token.file) }]),
     ),
-    providers: { local: { type: 'local' }, ...providersOf(folder, given.providers ?? {}) },
+    providers: { ...unsaidProviders, ...providersOf(folder, given.providers ?? {}) },
+    saidProviders: Object.keys(given.providers ?? {}),
     api: { hosts: [], ...given.api },
     output: { ...defaults, ...given.output },
     sweep: { ...sweepDefaults, ...given.sweep },

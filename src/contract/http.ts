@@ -119,6 +119,8 @@ export interface ProviderView {
   readonly name: string;
   readonly ok: boolean;
   readonly summary: string;
+  /** It is there without being said in the settings: that it lacks something is no mistake. */
+  readonly unsaid?: boolean;
   /** What it declares beyond making and destroying machines: `power`, `console`, `reload`, `rekey`, `images`, `userData`. */
   readonly abilities: readonly string[];
   readonly items: readonly ProviderItem[];
@@ -127,6 +129,7 @@ export const providerView = answer<ProviderView>({
   name: z.string(),
   ok: z.boolean(),
   summary: z.string(),
+  unsaid: z.boolean().exactOptional(),
   abilities: z.array(z.string()),
   items: z.array(answer<ProviderItem>({ name: z.string(), ok: z.boolean(), text: z.string() })),
 });

@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { built } from './built.ts';
-import { findOnPath } from './find-on-path.ts';
+import { findOnPath } from '../host/find-on-path.ts';
 
 /** How a process ended: its exit status, or the signal that ended it. */
 export type ProcessEnd = number | NodeJS.Signals;

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DevEnvironment } from '../config/dev-environment.ts';
 import { DomainError } from '../domain/failure.ts';
-import { findOnPath, isExecutable } from './find-on-path.ts';
+import { findOnPath, isExecutable } from '../host/find-on-path.ts';
 import { takeLock } from '../host/lock.ts';
 import type { OnProgress } from './progress.ts';
 import { buildTemporal, installPlainTemporal, plainVersion } from './temporal-build.ts';

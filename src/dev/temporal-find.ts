@@ -1,6 +1,6 @@
 import { DomainError } from '../domain/failure.ts';
 import type { DevEnvironment } from '../config/dev-environment.ts';
-import { findOnPath, isExecutable } from './find-on-path.ts';
+import { findOnPath, isExecutable } from '../host/find-on-path.ts';
 import type { OnProgress } from './progress.ts';
 import { runCommand } from './run-command.ts';
 import { cachedServer, serverPlatform } from './temporal-cache.ts';

@@ -37,6 +37,11 @@ export const failureWords: Readonly<Record<FailureType, FailureWords>> = {
     acts: 'operator',
     next: 'Mend the credentials: slipway provider check. A lease goes on with its next variant.',
   },
+  ProviderLacking: {
+    title: 'The provider lacks something that it needs here',
+    acts: 'operator',
+    next: 'Install what the message names: slipway provider check. A lease goes on with its next variant.',
+  },
   QuotaExceeded: {
     title: 'The quota is used up',
     acts: 'operator',

@@ -10,6 +10,7 @@ export const failureTable = {
   Gone: { retryable: false, http: 410, exit: 3 },
   IdConflict: { retryable: false, http: 409, exit: 5 },
   ProviderAuthRefused: { retryable: false, http: 502, exit: 6 },
+  ProviderLacking: { retryable: false, http: 503, exit: 6 },
   QuotaExceeded: { retryable: false, http: 507, exit: 6 },
   CapacityUnavailable: { retryable: true, http: 503, exit: 6 },
   RateLimited: { retryable: true, http: 503, exit: 6 },
@@ -34,6 +35,7 @@ const placeFailures = new Set<FailureType>([
   'RateLimited',
   'ProviderUnavailable',
   'ProviderAuthRefused',
+  'ProviderLacking',
 ]);
 export const isPlaceFailure = (type: FailureType): boolean => placeFailures.has(type);
 

@@ -221,7 +221,8 @@ export interface Provider extends Partial<Abilities> {
   readonly standing?: Standing;
   readonly images?: Images;
   readonly userData?: UserDataAccess;
-  check(signal: AbortSignal): Promise<ProviderCheck>;
+  /** @param quick what takes seconds to prove is not proven anew */
+  check(signal: AbortSignal, quick?: boolean): Promise<ProviderCheck>;
   /** Frees sockets held by this client; machines are untouched. */
   close(): Promise<void>;
 }

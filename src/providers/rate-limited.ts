@@ -30,7 +30,7 @@ export function rateLimited(inner: Provider, taker: CallTaker): Provider {
     get: limited(inner.get.bind(inner)),
     list: limited(inner.list.bind(inner)),
     destroy: limited(inner.destroy.bind(inner)),
-    check: limited(inner.check.bind(inner)),
+    check: (signal, quick) => limited((each: AbortSignal) => inner.check(each, quick))(signal),
     ...(inner.reload ? { reload: limited(inner.reload.bind(inner)) } : {}),
     ...(inner.rekey ? { rekey: limited(inner.rekey.bind(inner)) } : {}),
     ...(inner.power ? { power: limited(inner.power.bind(inner)) } : {}),

@@ -27,10 +27,10 @@ export interface ProvidersOptions {
   readonly logger: Logger;
 }
 
-/** One provider for each name in the settings, and `local` in any case. Nothing is started before the first call. Each can be made to fail. */
+/** One provider for each name in the settings. Nothing is started before the first call. Each can be made to fail. */
 export function createProviders(options: ProvidersOptions): ReadonlyMap<string, Provider> {
   const { state, installation, settings, inventoryAt, secret, logger } = options;
-  const configured: Readonly<Record<string, ProviderSettings>> = { local: { type: 'local' }, ...settings.providers };
+  const configured = settings.providers;
   const faults = { path: state.faults, providers: Object.keys(configured) };
   const faulty = (provider: Provider): Provider => withFaults(provider, faults);
   return new Map(

@@ -7,7 +7,6 @@ import type { StateFolder } from '../config/state-folder.ts';
 import { DomainError } from '../domain/failure.ts';
 import { replaceFile } from '../host/atomic-file.ts';
 import type { BlobStore } from '../output/output-store.ts';
-import type { Provider } from '../providers/provider.ts';
 import { readListening, type Listening } from './boot-strings.ts';
 import { lastStageOf, postToMachine } from './posts.ts';
 import { createSurface, type Surface } from './surface.ts';
@@ -17,7 +16,6 @@ export interface RendezvousOptions {
   readonly installationKey: Uint8Array;
   readonly client: Client;
   readonly blobs: Pick<BlobStore, 'get'>;
-  readonly providers: readonly Provider[];
   /** Take any free port rather than the usual one. */
   readonly anyPort: boolean;
   readonly logger: Logger;
@@ -32,14 +30,12 @@ const loopback = '127.0.0.1';
 const usualPort = 4801;
 
 /**
- * Listens where the settings say, or for providers whose machines read user-data; undefined where nobody would call.
+ * Listens where the settings say, else on loopback, for the guests of this host.
  * @throws DomainError ProviderUnavailable when the address that the settings name is taken
  */
-export async function openRendezvous(options: RendezvousOptions): Promise<Rendezvous | undefined> {
+export async function openRendezvous(options: RendezvousOptions): Promise<Rendezvous> {
   const { state, logger } = options;
   const { rendezvous } = await readSettings(state);
-  const isNeeded = options.providers.some((provider) => provider.capabilities().userDataMaxBytes > 0);
-  if (!rendezvous && !isNeeded) return undefined;
   const deps = {
     client: options.client,
     blobs: options.blobs,

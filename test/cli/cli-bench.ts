@@ -95,8 +95,8 @@ export function start(
 }
 
 /** The program on an API in this process. */
-export async function startCliBench() {
-  const api = await startApiBench();
+export async function startCliBench(change: Parameters<typeof startApiBench>[0] = {}) {
+  const api = await startApiBench(change);
   const folder = await mkdtemp(join(tmpdir(), 'slipway-cli-'));
   const tokenFile = join(folder, 'token');
   await writeFile(tokenFile, `${token}\n`, { mode: 0o600 });

@@ -55,7 +55,7 @@ resetLeaves: [data]
 `;
     expect(await saidOf(text)).toEqual([
       "web.yaml:1:7 name: is `webb`, but the file's name makes it `web`",
-      'web.yaml:4:15 variants[1].provider: qemu is not a configured provider (local, static)',
+      'web.yaml:4:15 variants[1].provider: qemu is not a configured provider (local, static): slipway.yaml names them',
       'web.yaml:6:5 files[0]: has `text` and `from`: only one of them can be',
       'web.yaml:8:11 files[0].from: y.txt is not there',
       "web.yaml:9:11 files[0].mode: expected text, found the number 0755; write it quoted: '0755'",
@@ -221,9 +221,10 @@ describe('the bundles of a process', () => {
   });
 
   it('that come with the package have no mistakes', async () => {
-    const bundles = createBundles({ folders: [packageBundlesFolder()], providers: ['local'] });
+    const bundles = createBundles({ folders: [packageBundlesFolder()], providers: ['local', 'qemu'] });
     expect((await bundles.check()).mistakes).toEqual([]);
     expect(await bundles.list()).toMatchObject([
+      { name: 'debian', providers: ['qemu'], inForce: true },
       { name: 'hello', providers: ['local'], inForce: true },
       { name: 'site', providers: ['local'], inForce: true },
     ]);

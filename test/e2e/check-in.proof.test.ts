@@ -29,7 +29,7 @@ const succeeds = `echo "ended=$(date +%s%3N)" | "$at/check-in" facts && "$at/che
 let stack: TestStack;
 beforeAll(async () => {
   stack = await startTestStack({
-    settings: 'rendezvous: {}\npools:\n  again: {bundle: again, target: 1, ceiling: 1}\n',
+    settings: 'pools:\n  again: {bundle: again, target: 1, ceiling: 1}\n',
     bundles: {
       again: `${stage(succeeds)}reclaim: reset\n`,
       stage: stage(

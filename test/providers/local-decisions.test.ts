@@ -60,7 +60,7 @@ describe('what a channel runs', () => {
 });
 
 describe('the registry', () => {
-  it('has local whether it is configured or not, and others by their names', () => {
+  it('has the providers of the settings by their names', () => {
     const state = {
       local: '/nowhere/local',
       static: '/nowhere/static',
@@ -69,8 +69,11 @@ describe('the registry', () => {
     };
     const secret = async (name: string) => name;
     const options = { state, installation: 'x', inventoryAt, secret, logger: pino({ level: 'silent' }) };
-    expect([...createProviders({ ...options, settings: { providers: {} } }).keys()]).toEqual(['local']);
-    const providers = { lab: { type: 'local' }, rack: { type: 'static', inventory: '/nowhere/rack.yaml' } } as const;
+    const providers = {
+      local: { type: 'local' },
+      lab: { type: 'local' },
+      rack: { type: 'static', inventory: '/nowhere/rack.yaml' },
+    } as const;
     const three = createProviders({ ...options, settings: { providers } });
     expect([...three].map(([name, provider]) => [name, provider.name])).toEqual([
       ['local', 'local'],

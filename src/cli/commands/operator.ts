@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ProviderView } from '../../contract/http.ts';
 import { DomainError, failureTable } from '../../domain/failure.ts';
 import type { Action } from '../action.ts';
 import type { Cli } from '../context.ts';
@@ -49,16 +50,19 @@ export function addOperator(program: Command, action: Action): void {
         // A newcomer asks this before anything runs: then a stack is started for the answer.
         const { signal } = new AbortController();
         const checks = await withStack(cli, { signal }, (client) => client.checkProviders(name as string | undefined));
+        // What nobody has asked for may lack something, as long as there is another one.
+        const isMissed = ({ ok, unsaid }: ProviderView): boolean => !ok && (unsaid !== true || name !== undefined);
         cli.show(checks, () =>
           checks
-            .flatMap(({ name: each, ok, summary, items }) => [
-              `${mark(cli, ok)} ${each} · ${harmless(summary)}`,
-              ...items.map((item) => `    ${mark(cli, item.ok)} ${item.name.padEnd(14)} ${harmless(item.text)}`),
+            .flatMap((check) => [
+              `${isMissed(check) || check.ok ? mark(cli, check.ok) : nothing} ${check.name} · ${harmless(check.summary)}`,
+              ...check.items.map((item) => `    ${mark(cli, item.ok)} ${item.name.padEnd(14)} ${harmless(item.text)}`),
             ])
             .join('\n'),
         );
         await noteSettings(cli);
-        return checks.every(({ ok }) => ok) ? exit.ok : failureTable.ProviderUnavailable.exit;
+        const good = !checks.some(isMissed) && checks.some(({ ok }) => ok);
+        return good ? exit.ok : failureTable.ProviderUnavailable.exit;
       }),
     );
   addStanding(provider, action);

@@ -162,8 +162,8 @@ export function withFaults(inner: Provider, { path, providers }: FaultyOptions):
       },
     }),
 
-    async check(signal) {
-      const check = await inner.check(signal);
+    async check(signal, quick) {
+      const check = await inner.check(signal, quick);
       try {
         const rules = file.rules(name) ?? [];
         if (rules.length === 0) return check;

@@ -1,11 +1,11 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { DomainError } from '../../domain/failure.ts';
 import type { CheckItem, ProviderCheck } from '../provider.ts';
-import { probedAnew } from './accelerator.ts';
-import { qemuProgram } from './arguments.ts';
+import { knownAccelerator, probedAnew } from './accelerator.ts';
 import type { ImageStore } from './images.ts';
 import type { QemuPaths } from './paths.ts';
 import { programVersion } from './process.ts';
+import { howToGet, isHere, programs } from './programs.ts';
 import { loadRecords } from './record.ts';
 import type { QemuSettings } from './settings.ts';
 import type { Use } from './variant.ts';
@@ -24,24 +24,17 @@ const mib = 1_048_576;
 const gib = 1_073_741_824;
 const lowDiskBytes = 5 * gib;
 
-/** Debian's packages; elsewhere they are called alike. */
-const packages: Readonly<Record<string, string>> = {
-  'qemu-system-x86_64': 'qemu-system-x86',
-  'qemu-system-aarch64': 'qemu-system-arm',
-  'qemu-img': 'qemu-utils',
-};
-const howToGet = (program: string): string =>
-  process.platform === 'darwin' ? 'brew install qemu' : `apt-get install ${packages[program] ?? 'qemu'}`;
-
-/** What machines need, each with what is there or how to get it. The accelerator is proven anew. */
-export async function checkQemu(options: CheckOptions, signal: AbortSignal): Promise<ProviderCheck> {
+/**
+ * What machines need, each with what is there or how to get it.
+ * @param quick the accelerator is not proven anew
+ */
+export async function checkQemu(options: CheckOptions, quick: boolean, signal: AbortSignal): Promise<ProviderCheck> {
   const { provider, paths, settings, limits, images, booting } = options;
-  const program = qemuProgram(process.arch);
-  const programs = await Promise.all([program, 'qemu-img'].map(programItem));
-  const there = programs.every(({ ok }) => ok);
+  const found = await Promise.all(programs.map(programItem));
+  if (!found.every(({ ok }) => ok)) return { ok: false, summary: 'QEMU is not here', items: found };
   await mkdir(paths.folder, { recursive: true, mode: 0o700 });
-  const found = there ? await probedAnew(paths, process.arch) : undefined;
-  const accelerator = settings.accelerator ?? found?.accelerator;
+  const proven = await (quick ? knownAccelerator : probedAnew)(paths, process.arch);
+  const accelerator = settings.accelerator ?? proven.accelerator;
   const all = await loadRecords(paths);
   const used = { cores: 0, memoryMb: 0 };
   const templates = await booting();
@@ -52,8 +45,8 @@ export async function checkQemu(options: CheckOptions, signal: AbortSignal): Pro
   const { bavail, bsize } = await statfs(paths.folder);
   const freeBytes = bavail * bsize;
   const items: readonly CheckItem[] = [
-    ...programs,
-    ...(found && accelerator ? [acceleratorItem(accelerator, settings, found)] : []),
+    ...found,
+    acceleratorItem(accelerator, settings, proven),
     {
       name: 'memory',
       ok: used.memoryMb < limits.memoryMb,
@@ -69,20 +62,18 @@ export async function checkQemu(options: CheckOptions, signal: AbortSignal): Pro
       ok: freeBytes > lowDiskBytes,
       text: `${(freeBytes / gib).toFixed(1)} GiB are free in ${paths.folder}`,
     },
-    ...(there ? await imageItems(options, signal) : []),
+    ...(await imageItems(options, signal)),
   ];
   const names = (await images.list()).length;
   return {
     ok: items.every(({ ok }) => ok),
-    summary: there
-      ? `${accelerator === 'tcg' ? 'translated, without an accelerator' : accelerator}; ${names} images, ${all.length} machines${templates.length === 0 ? '' : `, ${templates.length} templates boot`}`
-      : 'QEMU is not here',
+    summary: `${accelerator === 'tcg' ? 'translated, without an accelerator' : accelerator}; ${names} images, ${all.length} machines${templates.length === 0 ? '' : `, ${templates.length} templates boot`}`,
     items,
   };
 }
 
 async function programItem(program: string): Promise<CheckItem> {
-  const version = await programVersion(program);
+  const version = isHere(program) ? await programVersion(program) : undefined;
   return version === undefined
     ? { name: program, ok: false, text: `is not there: ${howToGet(program)}` }
     : { name: program, ok: true, text: version };

@@ -25,6 +25,7 @@ import {
 import { qemuPaths } from './paths.ts';
 import { powerMachine } from './power.ts';
 import { endQemu, isFull, programVersion } from './process.ts';
+import { needPrograms } from './programs.ts';
 import { idOf, loadRecord, loadRecords, machineFolder, removeRecord, saveRecord } from './record.ts';
 import { readUserData, replaceUserData } from './seed.ts';
 import type { QemuSettings } from './settings.ts';
@@ -145,6 +146,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       if (hasTombstone(paths.tombstones, key)) throw isOver(key);
       const there = await loadRecord(paths, idOf(key));
       if (there && there.phase !== 'making') return { machine: there.id, key };
+      needPrograms(name);
       await tendTemplates(signal);
       const { user, ...base } = await baseOf(wanted, signal);
       const { id } = await createMachine(ground, { key, spec, tags, wanted, user, base }, signal);
@@ -200,6 +202,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       const wanted = checkSpec(name, spec);
       const record = await known(machine);
       if (record.generation >= generation && record.phase !== 'making') return;
+      needPrograms(name);
       const { user: _, ...base } = await baseOf(wanted, signal);
       await reloadMachine(ground, machine, { spec, base }, generation, signal);
     },
@@ -258,7 +261,8 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       },
     },
 
-    check: (signal) => checkQemu({ provider: name, paths, settings, limits, images, booting: ground.booting }, signal),
+    check: (signal, quick = false) =>
+      checkQemu({ provider: name, paths, settings, limits, images, booting: ground.booting }, quick, signal),
     async close() {
       images.close();
     },

@@ -112,7 +112,7 @@ export async function qemuImg(words: readonly string[], signal?: AbortSignal): P
     signal?.throwIfAborted();
     const { stderr = '', code } = error as { stderr?: string; code?: unknown };
     if (code === 'ENOENT')
-      throw new DomainError('ProviderUnavailable', 'There is no qemu-img.', { hint: 'apt-get install qemu-utils' });
+      throw new DomainError('ProviderLacking', 'There is no qemu-img.', { hint: 'slipway provider check qemu' });
     const said = stderr.trim() === '' ? (error as Error).message : stderr.trim();
     throw isFullText(said) ? diskFull(error) : new DomainError('ProviderUnavailable', said, { cause: error });
   }
