@@ -145,13 +145,13 @@ const isTaken = (error: unknown): boolean => (error as NodeJS.ErrnoException).co
 
 const isFull = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
 
-export function refusal(error: unknown, record: MachineRecord): unknown {
+export function refusal(error: unknown, record: MachineRecord, done: 'made' | 'switched' = 'made'): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof DomainError || code === undefined) return error;
   const why = isFull(error) ? 'the disk of the state folder is full' : (error as Error).message;
   return new DomainError(
     'ProviderUnavailable',
-    `Machine ${record.tags['slipway-machine']} (local) was not made: ${why}.`,
+    `Machine ${record.tags['slipway-machine']} (local) was not ${done}: ${why}.`,
     { hint: 'slipway provider check local', cause: error },
   );
 }
