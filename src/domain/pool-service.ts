@@ -46,7 +46,9 @@ export function answerTo(life: PoolLife, claim: Claim, nowMs: number): ClaimAnsw
   const machine = life.machines.find((each) => is(each.claim) && !each.claim?.withdrawn);
   if (machine) {
     const { machineId, provider, warm } = machine;
-    return { state: 'granted', machineId, provider, ...(warm && !claim.own ? { warm } : {}) };
+    // By it a lease uses the machine before that has spoken: then it must be held in any case, also when the lease ends.
+    const isSafe = machine.claim?.stage !== 'telling';
+    return { state: 'granted', machineId, provider, ...(warm && isSafe && !claim.own ? { warm } : {}) };
   }
   const place = inOrder(life).findIndex(is) + 1;
   if (place > 0) {

@@ -199,6 +199,28 @@ describe('a pool', () => {
     expect(model.claim(claimOf('b', { own }))).not.toHaveProperty('warm');
   });
 
+  test('does not tell how it is reached while the lease is being told, for it may still go to the next one unseen', () => {
+    const model = filled({ target: 1, ceiling: 1 });
+    model.reuse = true;
+    model.claim(claimOf('a'));
+    model.claim(claimOf('b'));
+    model.settle();
+    model.release('a');
+    while (model.pending[0]?.what !== 'tell') model.happen(0);
+    // Its first answer was lost: it asks again while the word of its grant is under way.
+    const answer = model.claim(claimOf('b'));
+    expect(answer).toMatchObject({ state: 'granted', machineId: 'web+1' });
+    expect(answer).not.toHaveProperty('warm');
+    model.apply({ type: 'withdrawn', leaseId: 'b', attempt: 1 });
+    model.settle();
+    expect(warm(model)).toBe(1);
+    expect(model.taken.has('b')).toBe(false);
+    // Once it is held it is told to whoever asks again.
+    model.claim(claimOf('c'));
+    model.settle();
+    expect(model.claim(claimOf('c'))).toHaveProperty('warm');
+  });
+
   test('gives the last machine to one of two owners, and to the other the next', () => {
     const model = filled({ target: 1, ceiling: 1 });
     expect(model.claim(claimOf('a', { owner: 'ana' }))).toMatchObject({ state: 'granted' });

@@ -55,6 +55,8 @@ export class PoolModel {
   pending: Pending[] = [];
   /** By lease: every machine that took it, in order. */
   readonly taken = new Map<string, string[]>();
+  /** By machine: the lease that was told how to reach it, and may have done so, since it was last made or renewed. */
+  private readonly reached = new Map<string, string>();
   readonly told: { readonly leaseId: string; readonly state: string }[] = [];
   readonly closedLeases = new Set<string>();
   created = 0;
@@ -75,7 +77,9 @@ export class PoolModel {
 
   claim(claim: Claim): ClaimAnswer {
     this.apply({ type: 'claim', claim });
-    return answerTo(this.life, claim, this.nowMs);
+    const answer = answerTo(this.life, claim, this.nowMs);
+    if (answer.state === 'granted' && answer.warm) this.reached.set(answer.machineId, claim.leaseId);
+    return answer;
   }
 
   /** Time passes, with the pool waking as it said. */
@@ -201,6 +205,7 @@ export class PoolModel {
   private made(machineId: string): void {
     const machine = this.machines.get(machineId);
     if (machine?.state !== 'making') return;
+    this.reached.delete(machineId);
     if (this.broken) return this.reclaim(machine, 'failed', this.broken);
     machine.state = 'warm';
     this.report(machine, 'warm');
@@ -212,6 +217,8 @@ export class PoolModel {
       return this.apply({ type: 'closed', machineId, reason: { type: 'GuestLost', message: 'closed' } });
     }
     if (machine.state === 'warm') {
+      const before = this.reached.get(machineId) ?? leaseId;
+      if (before !== leaseId) throw new Error(`${leaseId} has ${machineId}, which ${before} may have used`);
       machine.state = 'leased';
       machine.leaseId = leaseId;
       machine.uses += 1;
