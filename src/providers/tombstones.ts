@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { replaceFile } from '../host/atomic-file.ts';
+import { noneIfMissing } from '../host/missing.ts';
 
 /** Keys of machines that were destroyed: a late create of one makes nothing. */
 
@@ -26,8 +27,10 @@ export async function layTombstone(folder: string, key: string): Promise<void> {
 export const hasTombstone = (folder: string, key: string): boolean => existsSync(tombstonePath(folder, key));
 
 export async function forgetOldTombstones(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
+  for (const name of (await readdir(folder).catch(noneIfMissing)) ?? []) {
     const path = join(folder, name);
-    if ((await stat(path)).mtimeMs < Date.now() - tombstoneDays * dayMs) await rm(path, { force: true });
+    // Another process may have forgotten it meanwhile.
+    const laid = await stat(path).catch(noneIfMissing);
+    if (laid && laid.mtimeMs < Date.now() - tombstoneDays * dayMs) await rm(path, { force: true });
   }
 }
