@@ -28,21 +28,19 @@ export function gateEvent(own: OpenMachine, overdue: () => Reason): Promise<Mach
     case 'manual':
       return marked(own, overdue);
     case 'all':
-      return inScope(own, overdue, async (proving, saying) => {
-        // A word against it ends the wait for the commands.
-        const said = await Promise.race([saying, proving.then(() => undefined)]);
-        const word = said ?? (await saying);
-        return word.type === 'gatePassed' ? proving : word;
-      });
+      return inScope(() => [proved(own), marked(own, overdue)], everyPart);
     case 'any':
-      return inScope(own, overdue, (proving, saying) =>
-        Promise.race([
-          saying,
-          proving.catch((error: unknown) => {
-            if (isCancellation(error)) throw error;
-            return saying;
-          }),
-        ]),
+      // A word against it decides, whatever the commands may still say.
+      return inScope(
+        () => [proved(own), marked(own, overdue)],
+        ([proving, saying]) =>
+          Promise.race([
+            saying,
+            proving.catch((error: unknown) => {
+              if (isCancellation(error)) throw error;
+              return saying;
+            }),
+          ]),
       );
   }
 }
@@ -59,19 +57,10 @@ function severalParts(
     manual: () => word(own, overdue),
     checkin: () => posted(own, overdue),
   };
-  const scope = new CancellationScope({ cancellable: true });
-  return scope.run(async () => {
-    const waiting = parts.map((part) => wait[part]());
-    const decision = kind === 'all' ? everyPart(waiting) : firstPart(waiting);
-    const { holder } = own.held;
-    const news = holder === undefined ? decision : watched(own, holder).catch(() => decision);
-    try {
-      return await Promise.race([decision, news]);
-    } finally {
-      scope.cancel();
-      await Promise.allSettled(waiting);
-    }
-  });
+  return inScope(
+    () => parts.map((part) => wait[part]()),
+    (waiting) => unlessNews(own, kind === 'all' ? everyPart(waiting) : firstPart(waiting)),
+  );
 }
 
 /** The first that does not pass decides. */
@@ -123,20 +112,11 @@ async function proved(own: OpenMachine): Promise<MachineEvent> {
 
 /** A person's word, or the news that nobody waits for it any more. */
 function marked(own: OpenMachine, overdue: () => Reason): Promise<MachineEvent> {
-  const { holder } = own.held;
-  if (holder === undefined || !patched(watchedGate)) return word(own, overdue);
-  const scope = new CancellationScope({ cancellable: true });
-  return scope.run(async () => {
-    const saying = word(own, overdue);
-    // The watch only looks: without it the deadline of the phase still stands.
-    const news = watched(own, holder).catch(() => saying);
-    try {
-      return await Promise.race([saying, news]);
-    } finally {
-      scope.cancel();
-      await Promise.allSettled([saying]);
-    }
-  });
+  if (own.held.holder === undefined || !patched(watchedGate)) return word(own, overdue);
+  return inScope(
+    () => [word(own, overdue)],
+    ([saying]) => unlessNews(own, saying),
+  );
 }
 
 async function word(own: OpenMachine, overdue: () => Reason): Promise<MachineEvent> {
@@ -148,21 +128,25 @@ async function word(own: OpenMachine, overdue: () => Reason): Promise<MachineEve
   return { type: 'failed', reason: { type: 'CustomizeFailed', message: `marked not ready: ${message ?? result}` } };
 }
 
-/** Both waits at once; what is still under way when the decision falls is cancelled and seen to end. */
-async function inScope(
-  own: OpenMachine,
-  overdue: () => Reason,
-  decide: (proving: Promise<MachineEvent>, saying: Promise<MachineEvent>) => Promise<MachineEvent>,
+/** The watch only looks: without it the deadline of the phase still stands. */
+function unlessNews(own: OpenMachine, decision: Promise<MachineEvent>): Promise<MachineEvent> {
+  const { holder } = own.held;
+  return holder === undefined ? decision : Promise.race([decision, watched(own, holder).catch(() => decision)]);
+}
+
+/** Waits beside each other; what is still under way when the decision falls is cancelled and seen to end. */
+function inScope<W extends readonly Promise<MachineEvent>[]>(
+  begin: () => readonly [...W],
+  decide: (waiting: readonly [...W]) => Promise<MachineEvent>,
 ): Promise<MachineEvent> {
   const scope = new CancellationScope({ cancellable: true });
   return scope.run(async () => {
-    const proving = proved(own);
-    const saying = marked(own, overdue);
+    const waiting = begin();
     try {
-      return await decide(proving, saying);
+      return await decide(waiting);
     } finally {
       scope.cancel();
-      await Promise.allSettled([proving, saying]);
+      await Promise.allSettled(waiting);
     }
   });
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Plan } from '../../src/domain/bundle.ts';
 import { machineWorkflowId, poolMachineIdOf, quotaWorkflowId } from '../../src/domain/ids.ts';
 import type { LeaseStatus } from '../../src/domain/lease.ts';
 import type { ReclaimPolicy } from '../../src/domain/reuse.ts';
@@ -117,4 +118,29 @@ export const keptLives: Readonly<Record<string, (bench: LeaseBench) => Promise<K
     await release(leased);
     return { leased, others: [] };
   },
+  'gate-all': (bench) => gated(bench, { gate: 'all' }, (leased) => leased.handle.signal('markReady', {})),
+  'gate-any': (bench) => gated(bench, { gate: 'any' }, (leased) => leased.handle.signal('markReady', {})),
+  'gate-check-in': (bench) =>
+    gated(bench, { gate: 'all', gateParts: ['command', 'checkin'] }, async (leased) => {
+      const { key, generation } = await bench.machineStatus(leased.leaseId);
+      await bench.machine(leased.leaseId).signal('markReady', { result: 0, guest: { key, generation, source: '::1' } });
+    }),
 };
+
+/** A word comes while the commands run; where any is enough they are cut off by it. */
+async function gated(
+  bench: LeaseBench,
+  gate: Pick<Plan, 'gate' | 'gateParts'>,
+  say: (leased: Leased) => Promise<void>,
+): Promise<Kept> {
+  const leased = await bench.lease({}, (world) => {
+    world.plan = fakePlan(gate);
+    world.hold('awaitGate');
+  });
+  await leased.world.isHeld('awaitGate');
+  await say(leased);
+  if (gate.gate === 'all') leased.world.letGo('awaitGate');
+  await ready(leased);
+  await release(leased);
+  return { leased, others: [] };
+}

@@ -37,6 +37,9 @@ describe('today’s workflows', () => {
       'quota',
       'fast-create',
       'watched-gate',
+      'gate-all',
+      'gate-any',
+      'gate-check-in',
     ]) {
       expect(files.filter((name) => name.startsWith(`${shape}.`)).length).toBeGreaterThanOrEqual(2);
       expect(files.some((name) => name.startsWith(`${shape}-continued.lease`) && name.includes('.run-2.'))).toBe(true);
