@@ -103,11 +103,16 @@ const handle = await lease();
 const result = resultOf(handle);
 result.catch(() => undefined); // awaited below
 
-// `waitReady` may be answered early, when the workflow is just going on in a new run.
+// `waitReady` may be answered early, when the workflow is just going on in a new run. The answer is the old one's to give:
+// `executeUpdate` would ask the newest run for it, when it has waited for 20 s.
 let status: LeaseStatus = { state: 'acquiring' };
 while (status.state === 'acquiring') {
   try {
-    status = await handle.executeUpdate<LeaseStatus, [object]>('waitReady', { args: [{}] });
+    const taken = await handle.startUpdate<LeaseStatus, [object]>('waitReady', {
+      args: [{}],
+      waitForStage: 'ACCEPTED',
+    });
+    status = await taken.result();
   } catch (error) {
     // It has ended already, or ends in this moment: its result says how.
     if (!(error instanceof WorkflowNotFoundError || error instanceof WorkflowUpdateFailedError)) throw error;

@@ -23,8 +23,7 @@ export interface LeaseWaits {
   ended(leaseId: string, timeoutMs: number, leaving: AbortSignal): Promise<boolean>;
 }
 
-export function createLeaseWaits(deps: ApiDeps): LeaseWaits {
-  const { client } = deps;
+export function createLeaseWaits({ client }: Pick<ApiDeps, 'client'>): LeaseWaits {
   const waits = createSharedWaits();
   const handleOf = (leaseId: string) => client.workflow.getHandle(leaseWorkflowId(leaseId));
 
@@ -33,12 +32,15 @@ export function createLeaseWaits(deps: ApiDeps): LeaseWaits {
     async (signal: AbortSignal): Promise<LeaseStatus | 'ended'> => {
       for (;;) {
         try {
-          const status = await client.withAbortSignal(signal, () =>
-            handleOf(leaseId).executeUpdate<LeaseStatus, [unknown]>(leaseUpdates.waitReady, {
+          const status = await client.withAbortSignal(signal, async () => {
+            const taken = await handleOf(leaseId).startUpdate<LeaseStatus, [unknown]>(leaseUpdates.waitReady, {
               args: [{}],
               updateId: randomUUID(),
-            }),
-          );
+              waitForStage: 'ACCEPTED',
+            });
+            // Of the run that took it. `executeUpdate` asks the newest, which may know nothing of it, when 20 s are over.
+            return taken.result();
+          });
           // Answered early when the lease continues as a new run: asked again there.
           if (status.state !== 'acquiring') return status;
         } catch (error) {

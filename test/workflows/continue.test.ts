@@ -42,6 +42,28 @@ describe.concurrent('a life that is continued as new every five events', () => {
     expect(leased.world.count('createMachine')).toBe(1);
   });
 
+  test('answers everybody whose wait one of its runs has taken, also when they ask after that run', async () => {
+    const leased = await bench.lease({}, (world) => world.hold('awaitAccessible'));
+    await leased.world.isHeld('awaitAccessible');
+    for (let n = 0; n < 3; n += 1) {
+      const before = await runs(leased.handle.workflowId);
+      const waits = await Promise.all(
+        Array.from({ length: 9 }, () =>
+          leased.handle.startUpdate<LeaseStatus, [unknown]>('waitReady', { args: [{}], waitForStage: 'ACCEPTED' }),
+        ),
+      );
+      await leased.handle.signal('poke');
+      await until('another run', async () => (await runs(leased.handle.workflowId)) > before);
+      const states = await Promise.all(waits.map(async (wait) => (await wait.result()).state));
+      expect(states).toEqual(waits.map(() => 'acquiring'));
+    }
+    const callers = Array.from({ length: 12 }, () => waitReady(leased));
+    leased.world.letGo('awaitAccessible');
+    for (const { state } of await Promise.all(callers)) expect(state).toBe('ready');
+    await update(leased, 'release');
+    await bench.over(leased);
+  });
+
   test('keeps the first deadline of the machine and the whole timeline', async () => {
     const leased = await bench.lease();
     const ready = await waitReady(leased);

@@ -13,8 +13,15 @@ export const steps = [
   { title: 'two', limitMs: 60_000, allowFailure: false },
 ];
 
-export const update = <T>({ handle }: Leased, name: string, body: unknown = {}, updateId?: string): Promise<T> =>
-  handle.executeUpdate<T, [unknown]>(name, { args: [body], ...(updateId === undefined ? {} : { updateId }) });
+export async function update<T>({ handle }: Leased, name: string, body: unknown = {}, updateId?: string): Promise<T> {
+  const taken = await handle.startUpdate<T, [unknown]>(name, {
+    args: [body],
+    ...(updateId === undefined ? {} : { updateId }),
+    waitForStage: 'ACCEPTED',
+  });
+  // Of the run that took it; `executeUpdate` asks the newest when it has waited for 20 s, as it does under load.
+  return taken.result();
+}
 
 /** Our own failure inside what the client throws. */
 export async function refusal(answer: Promise<unknown>): Promise<{ type: string | undefined; message: string }> {
