@@ -34,7 +34,8 @@ export async function startWorkers(
     connection: native,
     activities,
     dataConverter,
-    shutdownForceTime: 1_000,
+    // Longer than a busy machine takes: a worker that is cut off fails with "Worker still in use".
+    shutdownForceTime: 30_000,
     // A cancellation travels on heartbeats.
     maxHeartbeatThrottleInterval: beatMs,
     defaultHeartbeatThrottleInterval: beatMs,
