@@ -9,7 +9,7 @@ import { warmPools } from './pool.ts';
 import { startBenchStack, type BenchStack } from './stack.ts';
 import { judge, table, type Row } from './stats.ts';
 import { vmBundles, vmProvider, vms } from './vm.ts';
-import { testImage, withoutVms } from '../test/support/qemu-machines.ts';
+import { testImage, withoutVms } from '../test/support/vm-image.ts';
 
 const { values } = parseArgs({
   options: {

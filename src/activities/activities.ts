@@ -1,6 +1,7 @@
 import type { Plan } from '../domain/bundle.ts';
 import type { Evidence } from '../domain/evidence.ts';
 import type { Reason } from '../domain/failure.ts';
+import type { HostKeyNews } from '../domain/host-key.ts';
 import type { Access, LeaseRequest, LeaseState, StepFailure } from '../domain/lease.ts';
 import type { Located, Reached } from '../domain/machine-life.ts';
 import type { Debt } from '../domain/machine.ts';
@@ -123,7 +124,13 @@ export interface Activities {
       readonly machine: MachineRef;
     },
   ): Promise<{ readonly access: Access; readonly facts: Readonly<Record<string, string>> }>;
-  awaitAccessible(input: GuestRef & Held): Promise<{ readonly facts: Readonly<Record<string, string>> }>;
+  /**
+   * Full login on the pinned key; then, where that came with the machine's user-data, has the guest make one of its own.
+   * With `access.nextHostKey`: has it switch to that one, and proves that it has.
+   */
+  awaitAccessible(
+    input: GuestRef & Held,
+  ): Promise<{ readonly facts: Readonly<Record<string, string>>; readonly hostKey?: HostKeyNews }>;
   runStep(
     input: GuestRef & Held & { readonly digest: string; readonly step: number },
   ): Promise<{ readonly failure?: StepFailure }>;

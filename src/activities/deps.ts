@@ -72,11 +72,13 @@ export function keyOf(deps: Deps, machine: MachineRef, purpose: 'host-key' | 'cl
 }
 
 export function guestOf(deps: Deps, { machine, access }: GuestRef): Guest {
-  const { address, port, user } = access;
-  // The pin is derived again, not taken from what a workflow was told; a standing machine has a key of its own.
-  const hostKey = isStanding(deps, machine) ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
+  const { address, port, user, pin = 'injected', nextHostKey } = access;
+  // What we gave it is derived again, not taken from what a workflow was told; any other key is the guest's own.
+  const own = pin !== 'injected' || isStanding(deps, machine);
+  const hostKey = own ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
+  const next = nextHostKey === undefined ? {} : { nextHostKey };
   return deps.guests.at(
-    { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey },
+    { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey, ...next },
     keyOf(deps, machine, 'client-key').privateKey,
   );
 }

@@ -1,8 +1,9 @@
 import type { Located, Reached } from '../domain/machine-life.ts';
-import { fingerprintOf } from '../guest/openssh-key.ts';
+import { hostKeyOf } from '../guest/openssh-key.ts';
 import type { MachineView, ProviderRef } from '../providers/provider.ts';
 import type { MachineRef } from './activities.ts';
 import { guestOf, isStanding, keyOf, providerOf, type Deps } from './deps.ts';
+import { makesHostKey } from './host-key.ts';
 
 /** A guest that answers at once does so in a tenth of this; any other is waited for by the phases that know how. */
 const aheadMs = 500;
@@ -34,6 +35,8 @@ export async function lookAhead(
     const { state, access, facts } = await providerOf(deps, machine.provider).get(ref, soon);
     if (state !== 'running' || !access) return {};
     located = { access: fullAccess(deps, machine, access), facts: facts ?? {}, tookMs: lap() };
+    // The login that has a key made is the phase's own.
+    if (makesHostKey(deps, { machine, access: located.access })) return { located };
     const probed = await guestOf(deps, { machine, access: located.access }).probe(soon);
     return { located, reached: { facts: { ...probed }, tookMs: lap() } };
   } catch {
@@ -48,8 +51,7 @@ export function fullAccess(
   { address, port, user, hostKey }: NonNullable<MachineView['access']>,
 ): Located['access'] {
   const where = { machineId: machine.machineId, address, port, user };
-  if (isStanding(deps, machine) && hostKey !== undefined)
-    return { ...where, hostKey, fingerprint: fingerprintOf(Buffer.from(hostKey.split(' ')[1] ?? '', 'base64')) };
+  if (isStanding(deps, machine) && hostKey !== undefined) return { ...where, ...hostKeyOf(hostKey), pin: 'inventory' };
   const { publicKey, fingerprint } = keyOf(deps, machine, 'host-key');
-  return { ...where, hostKey: publicKey, fingerprint };
+  return { ...where, hostKey: publicKey, fingerprint, pin: 'injected' };
 }

@@ -1,12 +1,14 @@
 import { Context } from '@temporalio/activity';
 import { DomainError } from '../domain/failure.ts';
 import { incarnationKey } from '../domain/ids.ts';
+import type { GuestFacts } from '../guest/guest.ts';
 import type { OwnerTags } from '../providers/provider.ts';
-import type { Activities, MachineRef } from './activities.ts';
+import type { Activities, GuestRef, MachineRef } from './activities.ts';
 import { beating, pause } from './beat.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { passCommands } from './gate.ts';
 import { whileHeld, whileProven } from './held.ts';
+import { hostKeyNews } from './host-key.ts';
 import { lookAhead } from './look-ahead.ts';
 import { createOnce, destroyUntilGone } from './machine-debt.ts';
 import { specOf } from './machine-spec.ts';
@@ -53,27 +55,9 @@ export function machineActivities(deps: Deps): MachineActivities {
 
     awaitAccessible: (input) =>
       whileHeld(deps, input.holder, async (signal) => {
-        const guest = guestOf(deps, input);
-        let refusals = 0;
-        for (let patienceMs = 600; ; patienceMs = Math.min(patienceMs * 1.5, 8_000)) {
-          try {
-            const facts = await guest.probe(AbortSignal.any([signal, AbortSignal.timeout(patienceMs + 2_000)]));
-            return { facts: { ...facts } };
-          } catch (error) {
-            signal.throwIfAborted();
-            const refused = error instanceof DomainError && error.type === 'SshAuthRefused';
-            refusals = refused ? refusals + 1 : 0;
-            const final = error instanceof DomainError && error.type === 'HostKeyMismatch';
-            if (final)
-              deps.logger.error(
-                { security: true, machine: input.machine.machineId, error: error.message },
-                'host key mismatch',
-              );
-            if (final || refusals >= refusalsBeforeGivingUp) throw error;
-            if (leftMs() < patienceMs) throw neverReady(input.machine, error);
-          }
-          await pause(patienceMs, signal);
-        }
+        const facts = await untilLoggedIn(deps, input, signal);
+        const hostKey = await hostKeyNews(deps, input, signal);
+        return { facts: { ...facts }, ...(hostKey ? { hostKey } : {}) };
       }),
 
     awaitGate: (input) =>
@@ -93,6 +77,24 @@ export function machineActivities(deps: Deps): MachineActivities {
         { patient: true },
       ),
   };
+}
+
+async function untilLoggedIn(deps: Deps, input: GuestRef, signal: AbortSignal): Promise<GuestFacts> {
+  const guest = guestOf(deps, input);
+  let refusals = 0;
+  for (let patienceMs = 600; ; patienceMs = Math.min(patienceMs * 1.5, 8_000)) {
+    try {
+      return await guest.probe(AbortSignal.any([signal, AbortSignal.timeout(patienceMs + 2_000)]));
+    } catch (error) {
+      signal.throwIfAborted();
+      const refused = error instanceof DomainError && error.type === 'SshAuthRefused';
+      refusals = refused ? refusals + 1 : 0;
+      const final = error instanceof DomainError && error.type === 'HostKeyMismatch';
+      if (final || refusals >= refusalsBeforeGivingUp) throw error;
+      if (leftMs() < patienceMs) throw neverReady(input.machine, error);
+    }
+    await pause(patienceMs, signal);
+  }
 }
 
 /** Of the phase: its limit is this activity's schedule-to-close. */

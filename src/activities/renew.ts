@@ -98,7 +98,10 @@ async function guestState(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof DomainError && error.type === 'HostKeyMismatch') {
-        deps.logger.error({ security: true, machine: input.machine.machineId, error: error.message }, 'host key');
+        deps.logger.error(
+          { security: true, machine: input.machine.machineId, error: error.message },
+          'host key mismatch',
+        );
         return 'stranger';
       }
       if (Date.now() > untilMs) return 'silent';

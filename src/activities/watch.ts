@@ -110,6 +110,8 @@ function silence(
       const final = error instanceof DomainError && error.type === 'HostKeyMismatch';
       if (signal.aborted || (silentMs < deps.times.guestLostAfterMs && !final)) return undefined;
       const last = error instanceof Error ? error.message : String(error);
+      if (final)
+        deps.logger.error({ security: true, machine: input.machine.machineId, error: last }, 'host key mismatch');
       const message = `Machine ${input.machine.machineId} was out of reach for ${Math.round(silentMs / 1000)} s: ${last}`;
       return { type: 'lost', reason: { type: final ? 'HostKeyMismatch' : 'GuestLost', message } };
     }

@@ -161,6 +161,7 @@ export const machineStatus = answer<MachineStatus>({
   bundle: z.looseObject({ name: z.string(), digest: z.string() }).exactOptional(),
   checkIn: checkIn.exactOptional(),
   access: access.exactOptional(),
+  unrotated: z.string().exactOptional(),
   phases: z.array(phaseTime),
   debts: z.array(debt),
   taint: z.string().exactOptional(),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { evidenceKinds, type Evidence } from '../domain/evidence.ts';
 import { failureTable } from '../domain/failure.ts';
 import type { FailureType, Reason } from '../domain/failure.ts';
+import { pinSources } from '../domain/host-key.ts';
 import { machineStates } from '../domain/lease.ts';
 import type { Access, PhaseTime, QuotaWait, StepFailure } from '../domain/lease.ts';
 import { machineCauses } from '../domain/machine.ts';
@@ -38,6 +39,8 @@ export const access = answer<Access>({
   user: z.string(),
   hostKey: z.string(),
   fingerprint: z.string(),
+  pin: z.enum(pinSources).exactOptional(),
+  nextHostKey: z.string().exactOptional(),
 });
 export const stepFailure = answer<StepFailure>({
   step: z.int(),

@@ -1,6 +1,7 @@
 import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import type { CheckInStatus } from './guest-post.ts';
+import type { PinSource } from './host-key.ts';
 import type { LeaseNotify, NotifyTarget } from './notify.ts';
 import type { PowerAction } from './power.ts';
 import type { ReclaimPolicy } from './reuse.ts';
@@ -106,6 +107,10 @@ export interface Access {
   readonly hostKey: string;
   /** `SHA256:…` */
   readonly fingerprint: string;
+  /** What vouches for the key. Absent in what was written before there were several. */
+  readonly pin?: PinSource;
+  /** While its guest changes to this one: both count. */
+  readonly nextHostKey?: string;
 }
 
 /** A step that failed: which, how, and where its output lies. */
@@ -238,6 +243,8 @@ export interface MachineStatus {
   /** What its guest has told of itself, calling home. */
   readonly checkIn?: CheckInStatus;
   readonly access?: Access;
+  /** Why its guest goes on with the host key that it was given, where it should have made one of its own. */
+  readonly unrotated?: string;
   readonly phases: readonly PhaseTime[];
   /** What exists at the provider because of us. */
   readonly debts: readonly { readonly kind: DebtKind; readonly key: string; readonly since: string }[];

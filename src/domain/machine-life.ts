@@ -2,6 +2,7 @@ import { decidesAgainst, guestRefused, heard } from './check-in.ts';
 import type { Evidence } from './evidence.ts';
 import type { Reason } from './failure.ts';
 import type { GuestPost } from './guest-post.ts';
+import { withHostKey, type HostKeyNews } from './host-key.ts';
 import { isLeaving, type Access, type MachinePhase, type QuotaWait, type StepFailure } from './lease.ts';
 import {
   leaseGraceMs,
@@ -45,7 +46,7 @@ export type MachineEvent =
     }
   | { readonly type: 'createFailed'; readonly key: string; readonly quietFromMs: number; readonly reason: Reason }
   | { readonly type: 'located'; readonly access: Access; readonly facts: Readonly<Record<string, string>> }
-  | { readonly type: 'reached'; readonly facts: Readonly<Record<string, string>> }
+  | { readonly type: 'reached'; readonly facts: Readonly<Record<string, string>>; readonly hostKey?: HostKeyNews }
   | { readonly type: 'stepDone' }
   /** `baseline`: what the guest remembers of itself from now on. */
   | { readonly type: 'gatePassed'; readonly baseline?: string }
@@ -101,7 +102,8 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
   const fail = (reason: Reason, failedStep?: StepFailure): MachineLife => {
     const why: Partial<MachineLife> = { cause: 'failed', reason, ...(failedStep ? { failedStep } : {}) };
     const { holdOnFailureMs } = life.lease ?? input;
-    return holdOnFailureMs !== undefined && life.access
+    // Nobody is to look at what answers under a false key: it may be anybody's.
+    return holdOnFailureMs !== undefined && life.access && reason.type !== 'HostKeyMismatch'
       ? to('held', { ...why, heldUntilMs: nowMs + holdOnFailureMs })
       : leave(life, nowMs, why);
   };
@@ -144,8 +146,7 @@ export function applyMachine(input: MachineInput, life: MachineLife, event: Mach
         ? to('waiting', { access: event.access, facts: { ...life.facts, ...event.facts } })
         : life;
     case 'reached':
-      if (life.phase !== 'waiting') return life;
-      return enter({ ...life, facts: { ...life.facts, ...event.facts } }, afterAccess(input, life), nowMs);
+      return life.phase === 'waiting' ? reached(input, life, event, nowMs) : life;
     case 'stepDone': {
       if (life.phase !== 'customizing') return life;
       const next = { ...life, nextStep: life.nextStep + 1 };
@@ -249,6 +250,17 @@ function created(
   if (!located) return loading;
   const waiting = applyMachine(input, loading, { type: 'located', ...located }, reachedMs);
   return reached ? applyMachine(input, waiting, { type: 'reached', ...reached }, nowMs) : waiting;
+}
+
+/** It is proven by the key that it is known by from now on. */
+function reached(
+  input: MachineInput,
+  life: MachineLife,
+  { facts, hostKey }: Extract<MachineEvent, { type: 'reached' }>,
+  nowMs: number,
+): MachineLife {
+  const known = { ...(hostKey ? withHostKey(life, hostKey) : life), facts: { ...life.facts, ...facts } };
+  return known.access?.nextHostKey === undefined ? enter(known, afterAccess(input, life), nowMs) : known;
 }
 
 function afterAccess(input: MachineInput, life: MachineLife): MachinePhase {

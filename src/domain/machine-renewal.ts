@@ -94,6 +94,7 @@ function renewed(
     heldUntilMs: _h,
     baseline,
     keys,
+    unrotated,
     ...rest
   } = life;
   const reset = rest.decision?.do === 'reset';
@@ -107,6 +108,7 @@ function renewed(
     ...(reset && baseline !== undefined ? { baseline } : {}),
     ...(reset && checkIn?.result !== undefined ? { checkIn: resultOf(checkIn) } : {}),
     ...(keptKeys ? { keys: keys ?? life.generation } : {}),
+    ...(keptKeys && unrotated !== undefined ? { unrotated } : {}),
   };
 }
 

@@ -89,6 +89,8 @@ export interface MachineLife {
   readonly generation: number;
   readonly debts: readonly Debt[];
   readonly access?: Access;
+  /** Why its guest goes on with the host key that it was given. */
+  readonly unrotated?: string;
   readonly facts: Readonly<Record<string, string>>;
   readonly nextStep: number;
   /** Since when the way to ready counts; since its birth when absent. */

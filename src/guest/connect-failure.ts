@@ -3,9 +3,9 @@ import type { GuestAddress } from './guest.ts';
 import { fingerprintOf } from './openssh-key.ts';
 
 export interface HostKeySeen {
-  /** Public key blobs. */
+  /** Public key blobs: what it is known by, and what was served in its place. */
   readonly pinned: Buffer;
-  served: Buffer | undefined;
+  stranger: Buffer | undefined;
 }
 
 /** Pure: what a connection that did not come about means, and who acts next. */
@@ -13,7 +13,7 @@ export function connectFailure(address: GuestAddress, error: unknown, seen: Host
   const where = `${address.name} (${address.user}@${address.address} port ${address.port})`;
   const text = error instanceof Error ? error.message : '';
   const level = error instanceof Error && 'level' in error ? error.level : undefined;
-  if (seen?.served && !seen.served.equals(seen.pinned)) return mismatch(where, seen.pinned, fingerprintOf(seen.served));
+  if (seen?.stranger) return mismatch(where, seen.pinned, fingerprintOf(seen.stranger));
   if (/no matching host key/i.test(text) && seen) return mismatch(where, seen.pinned, 'only keys of other types');
   if (level === 'client-authentication') {
     return new DomainError('SshAuthRefused', `Login refused by ${where}: the guest does not accept slipway's key`, {
@@ -32,7 +32,10 @@ const mismatch = (where: string, pinned: Buffer, served: string): DomainError =>
   new DomainError(
     'HostKeyMismatch',
     `The host key of ${where} is not the pinned one: pinned ${fingerprintOf(pinned)}, served ${served}`,
-    { hint: 'Something else answers at this address. Nothing was sent to it; look before you trust it.' },
+    {
+      hint: 'Something else answers at this address. Nothing was sent to it; look before you trust it.',
+      details: { served },
+    },
   );
 
 const reasons: readonly (readonly [RegExp, string])[] = [

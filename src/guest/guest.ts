@@ -11,6 +11,8 @@ export interface GuestAddress {
   readonly user: string;
   /** Pinned OpenSSH public key, `ssh-ed25519 AAAA…`. */
   readonly hostKey: string;
+  /** While the guest changes to this one: it counts as well, from the next connection on. */
+  readonly nextHostKey?: string;
 }
 
 /** What `true` at first login taught us. */
@@ -142,6 +144,21 @@ export interface Guest {
 
   /** Removes what a finished task left, behind a tombstone against a late duplicate launch. */
   clean(taskKey: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Has the guest make an ed25519 host key beside the one that it serves; the private half stays there. Any number of calls
+   * make one. @returns its public half, or why the guest can change to none
+   */
+  makeHostKey(signal: AbortSignal): Promise<{ readonly next: string } | { readonly kept: string }>;
+  /**
+   * Has the guest's sshd serve that key in place of the one before; who is logged in stays so. It may take a moment more.
+   * @returns why it goes on with the one before, if it does
+   * @throws DomainError CustomizeFailed when nobody can say which of both it will serve
+   */
+  switchHostKey(
+    keys: { readonly before: string; readonly next: string },
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
 
   installFile(file: FileSpec, signal: AbortSignal): Promise<InstalledFile>;
 

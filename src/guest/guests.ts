@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { changeKeys } from './authorized-keys.ts';
 import { fetchFile } from './fetch.ts';
+import { guestHostKey } from './host-key.ts';
 import { installFile } from './files.ts';
 import type { Guest, GuestAddress, Guests } from './guest.ts';
 import { GuestLink } from './link.ts';
@@ -34,7 +35,10 @@ export function createGuests(options: GuestsOptions = {}): Guests {
     at(address, clientKey) {
       const fingerprint = fingerprintOf(address, clientKey);
       const before = known.get(address.id);
-      if (before?.fingerprint === fingerprint) return before.guest;
+      if (before?.fingerprint === fingerprint) {
+        before.link.address = address;
+        return before.guest;
+      }
       // Reloaded or moved: another key or place is another incarnation.
       before?.link.close();
       // Only machines with a connection are kept in mind: a worker sees many come and go.
@@ -66,6 +70,7 @@ function guestOver(link: GuestLink, base: string): Guest {
     fetchFile: (path, sink, signal) => fetchFile(shell, path, sink, signal),
     authorizeKeys: (keys, signal) => changeKeys(shell, 'authorize', keys, signal),
     withdrawKeys: (keys, signal) => changeKeys(shell, 'withdraw', keys, signal),
+    ...guestHostKey(shell),
     ...guestReset(shell),
   };
 }

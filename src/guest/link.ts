@@ -45,7 +45,8 @@ interface Connecting {
  * most 8 channels at once and queues the rest; more than 6 that stay open get a further connection.
  */
 export class GuestLink {
-  readonly address: GuestAddress;
+  /** Of the next connection; what it may be in place of another is the key that it changes to. */
+  address: GuestAddress;
   readonly #clientKey: string;
   readonly #options: LinkOptions;
   readonly #held = new Set<Held>();

@@ -1,4 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, hkdfSync } from 'node:crypto';
+import type { HostKey } from '../domain/host-key.ts';
 
 /** Which incarnation a secret belongs to: a reused machine id never inherits the keys of its former bearer. */
 export interface MachineIdentity {
@@ -66,6 +67,12 @@ export function opensshKeyPair(seed: Uint8Array, comment: string): OpensshKeyPai
 /** `SHA256:…` of a public key blob. */
 export const fingerprintOf = (blob: Uint8Array): string =>
   `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
+
+/** @param hostKey `ssh-ed25519 AAAA…` */
+export const hostKeyOf = (hostKey: string): HostKey => ({
+  hostKey,
+  fingerprint: fingerprintOf(Buffer.from(hostKey.split(' ')[1] ?? '', 'base64')),
+});
 
 function field(bytes: Uint8Array): Buffer {
   const length = Buffer.alloc(4);

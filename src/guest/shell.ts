@@ -9,7 +9,7 @@ import { newNonce, prepareText, scriptLine, type ScriptName } from './scripts.ts
 /** What travels on stdin: known bytes, or a stream of them. */
 export type Input = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** The words of our lines that an exec answered, in order; never empty. */
+/** The words of our lines that an exec answered, in order. */
 export type Lines = readonly (readonly string[])[];
 
 /** Runs the protocol's scripts on one guest, and brings them there when they are missing. */
@@ -25,6 +25,11 @@ export interface GuestShell {
     input: (nonce: string) => Input,
     signal: AbortSignal,
   ): Promise<Lines>;
+  /**
+   * One exec of a text that is no script of ours there. Nothing of ours may come back: who may not run `line` says so in words
+   * of its own. @throws DomainError GuestUnreachable when the connection dropped
+   */
+  once(line: string, nonce: string, text: string, signal: AbortSignal): Promise<Lines>;
   /** @throws DomainError when the guest cannot hold tasks: no disk that survives a reboot, no hard links, tools missing */
   prepare(signal: AbortSignal): Promise<void>;
   /** Brings this script there, also over one that was there. @throws DomainError as `prepare` */
@@ -71,6 +76,11 @@ export function guestShell(link: GuestLink, base: string): GuestShell {
     base,
     facts: async (signal) => (await introduce(signal)).facts,
     prepare,
+    async once(line, nonce, text, signal) {
+      const { lines, stderr, code } = await answer(line, nonce, [Buffer.from(text)], signal);
+      if (code === undefined) throw silent(machine, stderr, code);
+      return lines;
+    },
     async renew(script, signal) {
       const { refusal } = await introduce(signal, [script], true);
       if (refusal) throw refusal;

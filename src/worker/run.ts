@@ -30,6 +30,7 @@ import { expireStores } from './expire-stores.ts';
 import { followSettings } from './follow-settings.ts';
 import { keepPools } from './keep-pools.ts';
 import { installSdkLog } from './sdk-log.ts';
+import { securityEvents } from './security-events.ts';
 import { keepSweepSchedules } from './sweep-schedules.ts';
 
 /** Short activities run at once, on the worker that asked (eagerly), as long as a slot is free. */
@@ -97,11 +98,13 @@ export async function runWorker({ environment, temporal, keepsPools, logger, onR
     times: environment.times,
     logger,
   };
+  const interceptors = { activity: [securityEvents(logger)] };
   const common = {
     connection: native,
     namespace: temporal.namespace,
     dataConverter: { payloadConverterPath },
     activities: createActivities(deps),
+    interceptors,
     // Cancellation travels on heartbeats: none may be held back for longer.
     maxHeartbeatThrottleInterval: 1_500,
     // Tasks of a workflow wait this long for the worker that has it in memory: it may be dead.

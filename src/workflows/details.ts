@@ -9,6 +9,7 @@ export function machineDetails(status: MachineStatus, refused: readonly string[]
     `**${status.machineId}** on ${status.provider} is **${status.phase}** since ${status.since}`,
     status.deadline && `by itself over at ${status.deadline}`,
     ...(status.access ? wayIn(status.access) : []),
+    status.unrotated !== undefined && `it keeps the host key that it was given: ${status.unrotated}`,
     status.power && powerLine(status.power),
     status.step && `step ${status.step.index + 1} of ${status.step.of}: ${status.step.title}`,
     status.reason && `${status.reason.type}: ${status.reason.message}`,
@@ -115,7 +116,7 @@ const lines = (head: string, ...parts: readonly (string | false | undefined)[]):
   [`${head}\n`, ...parts.filter(Boolean).map((part) => `- ${part}`)].join('\n');
 
 /** How to come in; the key stands alone, for its column is narrow. */
-const wayIn = ({ user, address, port, fingerprint }: Omit<Access, 'machineId'>): readonly string[] => [
+const wayIn = ({ user, address, port, fingerprint, pin }: Omit<Access, 'machineId'>): readonly string[] => [
   `${user}@${address} port ${port}`,
-  `host key \`${fingerprint}\``,
+  `host key \`${fingerprint}\`${pin === undefined ? '' : `, ${pin}`}`,
 ];

@@ -21,6 +21,7 @@ export function statusOf(input: MachineInput, life: MachineLife): MachineStatus 
     bundle: { name: input.plan.bundle.name, digest: input.plan.bundle.digest },
     ...(life.checkIn ? { checkIn: checkInOf(life.checkIn) } : {}),
     ...(life.access ? { access: life.access } : {}),
+    ...(life.unrotated === undefined ? {} : { unrotated: life.unrotated }),
     phases: timeline(life),
     debts: life.debts.map((debt) => ({ kind: debt.kind, key: debt.key, since: new Date(debt.sinceMs).toISOString() })),
     ...(life.taint === undefined ? {} : { taint: life.taint }),

@@ -1,4 +1,4 @@
-import { CancellationScope, continueAsNew, isCancellation, sleep, upsertMemo } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, isCancellation, patched, sleep, upsertMemo } from '@temporalio/workflow';
 import type { Reason } from '../domain/failure.ts';
 import { isOver, type MachinePhase } from '../domain/lease.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
@@ -99,11 +99,17 @@ const load = (own: OpenMachine): Promise<MachineEvent> =>
     ...(await cloud(own.leftMs(), 'until running, with an address').awaitRunning({ machine: own.ref, ...own.held })),
   }));
 
+const ownHostKey = 'a guest makes a host key of its own';
+
+/** Twice where its guest makes a key of its own: that is recorded before the guest switches to it. */
 const reach = (own: OpenMachine): Promise<MachineEvent> =>
-  failing(own, 'accessible', async () => ({
-    type: 'reached',
-    ...(await waits(own.leftMs(), 'full SSH login on the pinned key').awaitAccessible({ ...own.guest, ...own.held })),
-  }));
+  failing(own, 'accessible', async () => {
+    const switches = own.guest.access.nextHostKey !== undefined;
+    const summary = switches ? 'the host key that its guest has made' : 'full SSH login on the pinned key';
+    const seen = await waits(own.leftMs(), summary).awaitAccessible({ ...own.guest, ...own.held });
+    const { facts, hostKey } = seen;
+    return { type: 'reached', facts, ...(hostKey && (switches || patched(ownHostKey)) ? { hostKey } : {}) };
+  });
 
 function customize(own: OpenMachine): Promise<MachineEvent> {
   const { input, life } = own;

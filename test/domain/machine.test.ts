@@ -71,6 +71,9 @@ const events: readonly MachineEvent[] = [
   { type: 'createFailed', key, quietFromMs: 7, reason: stockout },
   { type: 'located', access, facts: { a: '1' } },
   { type: 'reached', facts: { b: '2' } },
+  { type: 'reached', facts: {}, hostKey: { next: 'ssh-ed25519 BBBB' } },
+  { type: 'reached', facts: {}, hostKey: { rotated: { hostKey: 'ssh-ed25519 BBBB', fingerprint: 'SHA256:y' } } },
+  { type: 'reached', facts: {}, hostKey: { kept: 'no root there' } },
   { type: 'stepDone' },
   { type: 'gatePassed' },
   { type: 'gatePassed', baseline: 'digest' },
@@ -193,6 +196,9 @@ function hold(of: MachineInput, before: MachineLife, event: MachineEvent, after:
   if (after.waiting) expect(after.phase).toBe('queued');
   if (['waiting', 'customizing', 'readying', 'ready', 'held'].includes(after.phase)) expect(after.access).toBeDefined();
   if (after.phase === 'ready') expect(after.leaseUntilMs).toBeDefined();
+  // Nobody is given a machine that two keys could answer for.
+  if (!['waiting', 'held'].includes(after.phase) && !isLeaving(after.phase))
+    expect(after.access?.nextHostKey).toBeUndefined();
   const endless = isLeaving(after.phase) || after.phase === 'warm' || after.phase === 'queued';
   if (!endless) expect(Number.isFinite(phaseDeadlineMs(of, after))).toBe(true);
   else expect(phaseDeadlineMs(of, after)).toBeUndefined();
@@ -254,6 +260,46 @@ describe('a machine', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  describe('whose guest makes a host key of its own', () => {
+    const next = { type: 'reached', facts: { boot: '1' }, hostKey: { next: 'ssh-ed25519 BBBB' } } as const;
+    const own = { hostKey: 'ssh-ed25519 BBBB', fingerprint: 'SHA256:y' };
+    const rotated = { type: 'reached', facts: {}, hostKey: { rotated: own } } as const;
+    const after = (...story: readonly MachineEvent[]): MachineLife =>
+      story.reduce((life, event) => applyMachine(input, life, event, 60_000), lifeIn('waiting'));
+
+    test('goes by both until it is proven to serve its own, and by that alone then', () => {
+      expect(after(next)).toMatchObject({
+        phase: 'waiting',
+        facts: { boot: '1' },
+        access: { ...access, nextHostKey: 'ssh-ed25519 BBBB' },
+      });
+      expect(after(next, rotated)).toMatchObject({ phase: 'customizing' });
+      expect(after(next, rotated).access).toEqual({ ...access, ...own, pin: 'rotated' });
+    });
+
+    test('that keeps the one that it was given says why, and goes by that', () => {
+      const kept = after(next, { type: 'reached', facts: {}, hostKey: { kept: 'its sshd_config has mistakes' } });
+      expect(kept).toMatchObject({ phase: 'customizing', unrotated: 'its sshd_config has mistakes' });
+      expect(kept.access).toEqual(access);
+    });
+
+    test('is never held for a look when something else answers', () => {
+      const mismatch = { type: 'failed', reason: { type: 'HostKeyMismatch', message: 'another' } } as const;
+      for (const phase of ['waiting', 'customizing', 'readying'] as const)
+        expect(applyMachine(held, lifeIn(phase, held), mismatch, 60_000)).toMatchObject({ phase: 'reclaiming' });
+    });
+
+    test('is told that of its next generation anew', () => {
+      const of = renewable('reload');
+      const kept: MachineLife = { ...lifeIn('renewing', of), unrotated: 'no root there' };
+      const found = { state: 'running', reload: true, guest: 'same' } as const;
+      const decided = applyMachine(of, kept, { type: 'judged', found }, 60_000);
+      const reloaded = applyMachine(of, decided, { type: 'renewed', access, facts: {}, left: [] }, 61_000);
+      expect(reloaded).toMatchObject({ phase: 'waiting', generation: 2 });
+      expect(reloaded.unrotated).toBeUndefined();
+    });
   });
 
   describe('of a pool that is given back', () => {

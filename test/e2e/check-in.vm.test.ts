@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { testImage, withoutVms } from '../support/qemu-machines.ts';
+import { testImage, withoutVms } from '../support/vm-image.ts';
 import { freshId, startTestStack, type TestStack, type View } from '../support/stack.ts';
 
 // Two whole boots one after the other, without KVM.
@@ -27,7 +27,7 @@ describe.skipIf(withoutVms())('a real machine that configures itself', () => {
   let stack: TestStack;
   beforeAll(async () => {
     const image = await testImage();
-    const providers = { vm: { type: 'qemu', images: { debian: image } } };
+    const providers = { vm: { type: 'qemu', accelerator: 'tcg', images: { debian: image } } };
     stack = await startTestStack({ settings: JSON.stringify({ providers }), bundles: { node: bundle } });
   });
   const leaseId = freshId('vm');

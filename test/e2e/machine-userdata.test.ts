@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { start } from '../cli/cli-bench.ts';
-import { blankDisk, withoutQemu } from '../support/qemu-machines.ts';
+import { blankDisk } from '../support/qemu-machines.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
+import { withoutQemu } from '../support/vm-image.ts';
 
 // All processes of a stack start here, on a machine that may be busy.
 vi.setConfig({ testTimeout: 150_000, hookTimeout: 120_000 });

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { MachineStatus } from '../../src/domain/lease.ts';
 import { isRoot } from '../support/local-machines.ts';
-import { processesIn, testImage, withoutVms } from '../support/qemu-machines.ts';
+import { processesIn } from '../support/qemu-machines.ts';
+import { testImage, withoutVms } from '../support/vm-image.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 
@@ -16,7 +17,7 @@ describe.skipIf(!isRoot || withoutVms())('leases of real VMs', () => {
     const size = 'image: debian, cores: 2, memoryMb: 512';
     stack = await startTestStack({
       // JSON is YAML.
-      settings: JSON.stringify({ providers: { qemu: { type: 'qemu', images } } }),
+      settings: JSON.stringify({ providers: { qemu: { type: 'qemu', accelerator: 'tcg', images } } }),
       bundles: {
         debian: `variants:\n  - {provider: local}\n  - {provider: qemu, ${size}}\nreadyWithinMs: 15m\nprovisionWithinMs: 14m\nattempts: 1\n`,
       },

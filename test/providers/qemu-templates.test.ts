@@ -16,7 +16,8 @@ import type { ProviderRef } from '../../src/providers/provider.ts';
 import { lockOf } from '../../src/providers/qemu/locked.ts';
 import { idOf } from '../../src/providers/qemu/record.ts';
 import { until } from '../support/local-machines.ts';
-import { blankDisk, processesIn, qemuBench, withoutQemu, type QemuBench } from '../support/qemu-machines.ts';
+import { blankDisk, processesIn, qemuBench, type QemuBench } from '../support/qemu-machines.ts';
+import { withoutQemu } from '../support/vm-image.ts';
 
 const files = mkdtempSync(join(tmpdir(), 'slipway-qemu-warm-'));
 afterAll(() => rmSync(files, { recursive: true, force: true }));

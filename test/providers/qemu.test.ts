@@ -11,7 +11,8 @@ import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { qemuProgram } from '../../src/providers/qemu/arguments.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
 import { isRoot } from '../support/local-machines.ts';
-import { blankDisk, qemuBench, withoutQemu, type QemuBench } from '../support/qemu-machines.ts';
+import { blankDisk, qemuBench, type QemuBench } from '../support/qemu-machines.ts';
+import { withoutQemu } from '../support/vm-image.ts';
 
 const skips = withoutQemu();
 const files = mkdtempSync(join(tmpdir(), 'slipway-qemu-images-'));

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { newKeys } from '../support/local-machines.ts';
-import { qemuBench, testImage, withoutVms, type QemuBench } from '../support/qemu-machines.ts';
+import { qemuBench, type QemuBench } from '../support/qemu-machines.ts';
+import { testImage, withoutVms } from '../support/vm-image.ts';
 
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 
@@ -11,7 +12,7 @@ const skips = withoutVms();
 describe.skipIf(skips)('a real VM', () => {
   let bench: QemuBench;
   beforeAll(async () => {
-    bench = qemuBench({ images: { debian: await testImage() } }, variant);
+    bench = qemuBench({ accelerator: 'tcg', images: { debian: await testImage() } }, variant);
   });
   afterAll(() => bench.close());
 
@@ -31,7 +32,7 @@ describe.skipIf(skips)('clones of a warm image', () => {
   let bench: QemuBench;
   beforeAll(async () => {
     const images = { debian: { ...(await testImage()), warm: true } };
-    bench = qemuBench({ images, cores: 16 }, variant);
+    bench = qemuBench({ accelerator: 'tcg', images, cores: 16 }, variant);
     const { ref } = await bench.make();
     await bench.destroyed(ref);
   });

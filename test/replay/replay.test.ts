@@ -40,6 +40,7 @@ describe('today’s workflows', () => {
       'gate-all',
       'gate-any',
       'gate-check-in',
+      'own-host-key',
     ]) {
       expect(files.filter((name) => name.startsWith(`${shape}.`)).length).toBeGreaterThanOrEqual(2);
       expect(files.some((name) => name.startsWith(`${shape}-continued.lease`) && name.includes('.run-2.'))).toBe(true);

@@ -85,6 +85,7 @@ const lives: Readonly<Record<string, (bench: LeaseBench) => Promise<Leased>>> = 
     return leased;
   },
   notified: (bench) => bench.lease({ job, notify: { url: 'https://ci.example.com/', secret: 'hook' } }),
+  'own-host-key': (bench) => bench.lease({ job }, (world) => (world.ownHostKeys = true)),
   'lost-task': (bench) =>
     bench.lease({ job }, (world) => (world.faults = [{ activity: 'followTask', side: 'before', type: 'GuestLost' }])),
 };

@@ -17,7 +17,9 @@ import { askPool, watchQueue } from '../../src/activities/claims.ts';
 import { isWanted } from '../../src/activities/watch.ts';
 import type { Plan } from '../../src/domain/bundle.ts';
 import type { FailureType, Reason } from '../../src/domain/failure.ts';
+import type { HostKeyNews } from '../../src/domain/host-key.ts';
 import { machineWorkflowId } from '../../src/domain/ids.ts';
+import type { Access } from '../../src/domain/lease.ts';
 import type { MachineInput } from '../../src/domain/machine.ts';
 import type { AccountQuota, QuotaAnswer } from '../../src/domain/quota.ts';
 import type { Orphan, SweepReport } from '../../src/domain/sweep.ts';
@@ -94,6 +96,8 @@ export class FakeWorld {
   readonly stubborn = new Set<ActivityName>();
   /** Machines run, and their guests answer, as soon as they are made. */
   atOnce = false;
+  /** Guests make a host key of their own as they are logged in to first. */
+  ownHostKeys: boolean | 'kept' = false;
   /** Of a lease: where the machines of its bundle's pool live. */
   pool: FakeWorld | undefined;
   /** How often the watches look. */
@@ -314,6 +318,13 @@ export class FakeWorld {
     this.renewals.push(`${machine.machineId} ${how} ${generation}`);
   }
 
+  private hostKeyNews({ pin, nextHostKey }: Access): { hostKey?: HostKeyNews } {
+    if (this.ownHostKeys === false || pin === 'rotated') return {};
+    if (this.ownHostKeys === 'kept') return { hostKey: { kept: 'no root there' } };
+    if (nextHostKey === undefined) return { hostKey: { next: 'ssh-ed25519 BBBB' } };
+    return { hostKey: { rotated: { hostKey: nextHostKey, fingerprint: 'SHA256:y' } } };
+  }
+
   private isStopped({ machine, leaseId, taskId }: Pick<TaskRef, 'machine' | 'leaseId' | 'taskId'>): boolean {
     return (
       this.killed.has(`${leaseId}/${taskId}`) || this.homeOf(machine).machines.get(machine.key)?.state === 'destroyed'
@@ -402,7 +413,8 @@ export class FakeWorld {
         }),
       awaitRunning: ({ machine, ...held }) =>
         this.heldAct('awaitRunning', held, () => ({ access: accessOf(machine), facts: { image: 'debian' } })),
-      awaitAccessible: (held) => this.heldAct('awaitAccessible', held, () => ({ facts: { kernel: '6.1' } })),
+      awaitAccessible: ({ access, ...held }) =>
+        this.heldAct('awaitAccessible', held, () => ({ facts: { kernel: '6.1' }, ...this.hostKeyNews(access) })),
       runStep: ({ digest, step, ...held }) =>
         this.heldAct('runStep', held, () => {
           this.steps.push({ digest, step });

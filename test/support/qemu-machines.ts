@@ -1,49 +1,15 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { connect } from '../../src/guest/connection.ts';
 import type { OpensshKeyPair } from '../../src/guest/openssh-key.ts';
 import type { Subject } from '../../src/providers/conformance/subject.ts';
 import { createQemuProvider } from '../../src/providers/qemu/client.ts';
-import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
+import type { QemuSettings } from '../../src/providers/qemu/settings.ts';
 import type { CreateSpec, MachineView, OwnerTags, Provider, ProviderRef } from '../../src/providers/provider.ts';
 import { signalProcess } from '../../src/host/process-identity.ts';
-import { isRoot, newKeys, until, type Keys } from './local-machines.ts';
-import { sayProgress } from './say.ts';
-
-const run = promisify(execFile);
-const script = fileURLToPath(new URL('../../scripts/vm-image.sh', import.meta.url));
-const packages = { 'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils', mmdebstrap: 'mmdebstrap' };
-
-function lacking(...programs: readonly (keyof typeof packages)[]): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(':');
-  const missing = programs.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
-  if (missing.length === 0) return undefined;
-  return `apt-get install ${missing.map((name) => packages[name]).join(' ')}`;
-}
-
-/** Says loudly why tests are skipped; where nothing may be skipped it throws. */
-function skipped(what: string, why: string | undefined): boolean {
-  if (why === undefined) return false;
-  const text = `SKIPPED: ${what}. ${why}`;
-  if (process.env['NO_TEST_SKIP'] === '1') throw new Error(text);
-  process.stderr.write(`${text}\n`);
-  return true;
-}
-
-/** For `describe.skipIf`: machines without a system need QEMU only. */
-export const withoutQemu = (): boolean => skipped('tests with QEMU', lacking('qemu-system-x86_64', 'qemu-img'));
-
-/** For `describe.skipIf`: of real VMs, whose image root builds. */
-export function withoutVms(): boolean {
-  // Whose run it is decides, as with the tier of `local`: nothing is missing.
-  if (!isRoot) return true;
-  return skipped('tests on real VMs', lacking('qemu-system-x86_64', 'qemu-img', 'mmdebstrap'));
-}
+import { newKeys, until, type Keys } from './local-machines.ts';
 
 /** A disk with a partition table and nothing else: there is nothing to boot. */
 export function blankDisk(folder: string): string {
@@ -52,19 +18,6 @@ export function blankDisk(folder: string): string {
   const file = join(folder, 'blank.raw');
   writeFileSync(file, bytes);
   return file;
-}
-
-/** The image that the tests boot, built once for each version of the script. */
-export async function testImage(): Promise<ImageSettings> {
-  sayProgress()({ text: 'the image of the tests (built once, minutes)' });
-  const { stdout } = await run('bash', [script], { maxBuffer: 16_777_216 });
-  const folder = stdout.trim();
-  return {
-    file: join(folder, 'disk.raw'),
-    kernel: join(folder, 'kernel'),
-    initrd: join(folder, 'initrd'),
-    append: 'console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1',
-  };
 }
 
 export interface QemuBench {

@@ -18,6 +18,9 @@ export interface SshdOptions {
    * tasks live (/var/lib) is its own.
    */
   readonly standing?: boolean;
+  /** What it serves, and who may log in; new ones when absent. */
+  readonly hostKey?: OpensshKeyPair;
+  readonly clientKey?: OpensshKeyPair;
 }
 
 /** A real OpenSSH sshd on loopback, as root or as an ordinary user. */
@@ -48,8 +51,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (sshdPath === undefined) throw new Error('OpenSSH sshd is not installed');
   const folder = await mkdtemp(join(tmpdir(), 'slipway-sshd-'));
   const home = options.standing === true ? join(folder, 'home') : folder;
-  const hostKey = opensshKeyPair(randomBytes(32), 'host');
-  const clientKey = opensshKeyPair(randomBytes(32), 'client');
+  const hostKey = options.hostKey ?? opensshKeyPair(randomBytes(32), 'host');
+  const clientKey = options.clientKey ?? opensshKeyPair(randomBytes(32), 'client');
   const at = (name: string): string => join(folder, name);
   const keys = options.standing === true ? join(home, '.ssh/authorized_keys') : at('authorized_keys');
   await mkdir(dirname(keys), { recursive: true, mode: 0o700 });

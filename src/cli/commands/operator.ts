@@ -135,9 +135,10 @@ function addMachine(program: Command, action: Action): void {
               : []),
             ...(view.access
               ? [
-                  `  address   ${view.access.user}@${view.access.address}:${view.access.port} · key ${view.access.fingerprint}`,
+                  `  address   ${view.access.user}@${view.access.address}:${view.access.port} · key ${view.access.fingerprint}${view.access.pin === undefined ? '' : ` (${view.access.pin})`}`,
                 ]
               : []),
+            ...(view.unrotated === undefined ? [] : [`  host key  as it was given: ${harmless(view.unrotated)}`]),
             ...view.debts.map(({ kind, key, since }) => `  owes      ${kind} ${key} since ${clock(since)}`),
             ...Object.entries(view.facts).map(([name, fact]) => `  ${name.padEnd(9)} ${harmless(fact)}`),
           ].join('\n'),

@@ -20,16 +20,26 @@ export interface Found {
 /** Which faster ones a system may have; everywhere else, and where they fail, QEMU translates. */
 const faster: Partial<Record<NodeJS.Platform, Accelerator>> = { linux: 'kvm', darwin: 'hvf' };
 const probeWithinMs = 4_000;
+/** Nested virtualisation was seen to run every other guest, and to hang the rest. */
+const probes = 3;
 /** Others probe, and a hung one is ended, before this. */
 const turnWithinMs = 60_000;
 /** SeaBIOS says so when it has run through all of its code and has found nothing to boot. */
 const firmwareEnd = 'No bootable device';
 
+/** Proven by boots one after another; the first that fails decides. */
+async function probeAccelerator(folder: string, arch: string): Promise<Found> {
+  for (let n = 1; ; n += 1) {
+    const found = await probe(folder, arch);
+    if (found.accelerator === 'tcg' || n === probes) return found;
+  }
+}
+
 /**
  * Boots the firmware alone. `/dev/kvm` may be there, open, make machines, and yet hang or kill every guest, so only a guest
  * that came to its end proves anything.
  */
-async function probeAccelerator(folder: string, arch: string): Promise<Found> {
+async function probe(folder: string, arch: string): Promise<Found> {
   const accelerator = faster[process.platform];
   if (accelerator === undefined) return { accelerator: 'tcg', why: `no accelerator on ${process.platform}` };
   const machine = arch === 'arm64' ? 'virt' : 'q35';
@@ -67,7 +77,7 @@ async function probeAccelerator(folder: string, arch: string): Promise<Found> {
   const name = accelerator.toUpperCase();
   // No firmware of QEMU's own speaks on this machine type: that its processors run is all there is to see.
   if (end === 'proven' || (end === 'silent' && arch === 'arm64'))
-    return { accelerator, why: `${name} ran a probe to its end` };
+    return { accelerator, why: `${name} ran its probes to their end` };
   if (end === 'silent')
     return {
       accelerator: 'tcg',

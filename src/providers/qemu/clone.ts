@@ -63,6 +63,8 @@ export function identityScript(spec: CreateSpec, user: string): string {
     // The kernel drew it in the template; another boot has one of its own.
     put(randomUUID(), '/run/slipway-boot-id'),
     'mount --bind -o ro /run/slipway-boot-id /proc/sys/kernel/random/boot_id',
+    // Whoever gives it a host key waits for cloud-init as long as there is no result.
+    ...(isMoreThanIdentity(userData) ? ['rm -rf /run/cloud-init/result.json /var/lib/cloud/instance/sem'] : []),
     'wait',
     'if [ -s /run/slipway-sshd ]; then',
     // It is stopped; the first thing that it sees is that it has to start anew, with the keys that are there now.

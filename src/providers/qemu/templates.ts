@@ -68,8 +68,7 @@ export interface Templates {
 
 /** Of what lies in a template's folder. */
 const format = 1;
-/** Read when it is used: a program that only knows of the provider may lie elsewhere. */
-const guestScript = (): string => readFileSync(new URL('template-guest.sh', import.meta.url), 'utf8');
+const guestScript = readFileSync(new URL('template-guest.sh', import.meta.url), 'utf8');
 /** A guest without an accelerator, on a busy host. */
 const bootsWithinMs = 900_000;
 const failedForMs = 600_000;
@@ -259,13 +258,13 @@ const digestOf = (all: readonly unknown[]): string =>
 
 function kindOf({ image, hardware, version }: TemplateOrder): Pick<TemplateRecord, 'image' | 'way' | 'takes'> {
   const { accelerator, boot, cores, memoryMb } = hardware;
-  const way = digestOf([format, guestScript(), image.identity, accelerator, boot, version]);
+  const way = digestOf([format, guestScript, image.identity, accelerator, boot, version]);
   return { image: image.name, way, takes: { cores, memoryMb } };
 }
 
 /** Another for another image, machine, user, QEMU or way of cloning. */
 function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): string {
-  return digestOf([format, guestScript(), image.identity, hardware, diskGb, user, version]);
+  return digestOf([format, guestScript, image.identity, hardware, diskGb, user, version]);
 }
 
 /** A clone gets its own only when it boots next: these are in the memory of the template's guest. */
@@ -279,7 +278,7 @@ function templateDocument(user: string): string {
   const config = {
     hostname: 'template',
     ...(user === 'root' ? { disable_root: false } : { user: { name: user } }),
-    write_files: [{ path, permissions: '0700', content: guestScript() }],
+    write_files: [{ path, permissions: '0700', content: guestScript }],
     runcmd: [['sh', '-c', start]],
   };
   return `#cloud-config\n${JSON.stringify(config)}\n`;

@@ -1,0 +1,194 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Activities, GuestRef, MachineRef } from '../../src/activities/activities.ts';
+import { keyOf, type Deps } from '../../src/activities/deps.ts';
+import { fullAccess } from '../../src/activities/look-ahead.ts';
+import { machineActivities } from '../../src/activities/machines.ts';
+import type { HostKeyNews } from '../../src/domain/host-key.ts';
+import { defaultTuning } from '../../src/domain/tuning.ts';
+import { createGuests } from '../../src/guest/guests.ts';
+import type { Capabilities } from '../../src/providers/provider.ts';
+import { securityEvents } from '../../src/worker/security-events.ts';
+import { isRoot } from '../support/local-machines.ts';
+import { memoryProvider } from '../support/memory-provider.ts';
+import { startSshProxy } from '../support/ssh-proxy.ts';
+import { sshdPath, startSshd, type Sshd } from '../support/sshd.ts';
+
+const machine: MachineRef = {
+  machineId: 'web.1',
+  leaseId: 'web',
+  birth: 'run',
+  generation: 1,
+  provider: 'memory',
+  key: 'k'.repeat(40),
+};
+
+const quiet = new DefaultLogger('ERROR');
+type Answer = Awaited<ReturnType<Activities['awaitAccessible']>>;
+
+const unused = (): never => {
+  throw new Error('not asked here');
+};
+
+/** What a worker has, with one provider in memory whose machine is an sshd of this host. */
+function worker(can: Partial<Capabilities> = {}): Deps {
+  const { provider } = memoryProvider();
+  const capabilities = (): Capabilities => ({ ...provider.capabilities(), userDataMaxBytes: 16_384, ...can });
+  const nothing = new Proxy({}, { get: unused });
+  return {
+    providers: new Map([['memory', { ...provider, capabilities }]]),
+    guests: createGuests({ base: '/nowhere' }),
+    outputs: nothing as Deps['outputs'],
+    blobs: nothing as Deps['blobs'],
+    fetched: nothing as Deps['fetched'],
+    client: nothing as Client,
+    accounts: unused,
+    resolve: unused,
+    secrets: { value: unused, forget: unused },
+    notifyAllow: unused,
+    bootString: unused,
+    installation: { key: new Uint8Array(32).fill(7), id: 'here' },
+    tuning: defaultTuning,
+    times: { providerEveryMs: 1_000, guestEveryMs: 1_000, leaseEveryMs: 1_000, guestLostAfterMs: 1_000 },
+    logger: pino({ level: 'silent' }),
+  };
+}
+
+describe.skipIf(sshdPath === undefined || !isRoot)('the first login to a guest of OpenSSH', () => {
+  let sshd: Sshd;
+  let deps: Deps;
+  const open = new Set<Deps>();
+  beforeEach(async () => {
+    deps = worker();
+    sshd = await startSshd({
+      hostKey: keyOf(deps, machine, 'host-key'),
+      clientKey: keyOf(deps, machine, 'client-key'),
+    });
+    deps = { ...deps, guests: createGuests({ base: sshd.base }) };
+    open.add(deps);
+  });
+  afterEach(async () => {
+    for (const each of open) await each.guests.close();
+    open.clear();
+    await sshd.remove();
+  });
+
+  /** As another worker, without the connections of the one before. */
+  const another = (can: Partial<Capabilities> = {}): Deps => {
+    const made = { ...worker(can), guests: createGuests({ base: sshd.base }) };
+    open.add(made);
+    return made;
+  };
+  const located = (of = deps): GuestRef => {
+    const { address, port, user } = sshd;
+    return { machine, access: fullAccess(of, machine, { address, port, user }) };
+  };
+  const login = async (guest: GuestRef, by = deps): Promise<HostKeyNews | undefined> => {
+    const { awaitAccessible } = machineActivities(by);
+    const environment = new MockActivityEnvironment({}, { logger: quiet });
+    const answer = await environment.run<[GuestRef], Answer, typeof awaitAccessible>(awaitAccessible, guest);
+    return answer.hostKey;
+  };
+  const knownAs = (guest: GuestRef, change: Partial<GuestRef['access']>): GuestRef => ({
+    ...guest,
+    access: { ...guest.access, ...change },
+  });
+  const nextOf = (news: HostKeyNews | undefined): string => (news && 'next' in news ? news.next : '');
+  const served = (): string => readFileSync(join(sshd.home, 'host_key'), 'utf8');
+
+  it('makes a key, then switches to it, and knows the guest by that alone', async () => {
+    const guest = located();
+    expect(guest.access.pin).toBe('injected');
+    const nextHostKey = nextOf(await login(guest));
+    expect(nextHostKey).toMatch(/^ssh-ed25519 /);
+    const given = served();
+    const news = await login(knownAs(guest, { nextHostKey }));
+    expect(news).toEqual({
+      rotated: { hostKey: nextHostKey, fingerprint: expect.stringMatching(/^SHA256:/) },
+    });
+    expect(served()).not.toBe(given);
+    const rotated = knownAs(guest, { hostKey: nextHostKey, pin: 'rotated' });
+    expect(await login(rotated)).toBeUndefined();
+    await expect(login(guest)).rejects.toMatchObject({ type: 'HostKeyMismatch', nonRetryable: true });
+  });
+
+  it('comes to the same key when the worker dies before or after each of its halves', async () => {
+    const guest = located();
+    const nextHostKey = nextOf(await login(guest));
+    expect(await login(guest, another())).toEqual({ next: nextHostKey });
+    const both = knownAs(guest, { nextHostKey });
+    const rotated = { rotated: expect.objectContaining({ hostKey: nextHostKey }) };
+    expect(await login(both, another())).toEqual(rotated);
+    expect(await login(both, another())).toEqual(rotated);
+    // By the worker that still has the connection of before.
+    expect(await login(both)).toEqual(rotated);
+  });
+
+  it('fails for good when anything else answers while it switches', async () => {
+    const other = await startSshd({ clientKey: sshd.clientKey });
+    let to: Sshd = sshd;
+    const proxy = await startSshProxy({ to: () => ({ host: to.address, port: to.port }) });
+    const guest = knownAs(located(), { port: proxy.port });
+    const nextHostKey = nextOf(await login(guest));
+    to = other;
+    for (const access of [{ nextHostKey }, { pin: 'rotated', hostKey: nextHostKey }] as const) {
+      const failure: unknown = await login(knownAs(guest, access), another()).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(ApplicationFailure);
+      expect(failure).toMatchObject({ type: 'HostKeyMismatch', nonRetryable: true });
+    }
+    expect(readFileSync(join(other.home, 'host_key'), 'utf8')).toBe(other.hostKey.privateKey);
+    await proxy.close();
+    await other.remove();
+  });
+
+  it('says why a guest keeps its key, and goes on', async () => {
+    const config = join(sshd.home, 'sshd_config');
+    writeFileSync(config, readFileSync(config, 'utf8').replace(/^HostKey .*$/m, ''));
+    expect(await login(located())).toEqual({ kept: expect.stringContaining('no file of its sshd_config') });
+  });
+
+  it('fails when its new key is gone before it switched', async () => {
+    const guest = located();
+    const nextHostKey = nextOf(await login(guest));
+    rmSync(join(sshd.home, 'ssh_host_ed25519_key.next'));
+    await expect(login(knownAs(guest, { nextHostKey }))).rejects.toMatchObject({ type: 'CustomizeFailed' });
+  });
+
+  it.each([
+    ['whose provider takes no user-data', { userDataMaxBytes: 0 }],
+    ['whose provider serves its SSH itself', { rekey: true }],
+  ] as const)('asks nothing of a guest %s', async (_, can) => {
+    const by = another(can);
+    expect(await login(located(by), by)).toBeUndefined();
+  });
+
+  it('asks nothing of a guest that was reset: its files are what they were', async () => {
+    const guest = located();
+    expect(await login({ ...guest, machine: { ...machine, generation: 2, keys: 1 } })).toBeUndefined();
+  });
+});
+
+describe('an activity that meets a stranger', () => {
+  it('is a security event in the log, and any other failure is none', async () => {
+    const lines: unknown[] = [];
+    const logger = pino({ base: null, timestamp: false }, { write: (line) => void lines.push(JSON.parse(line)) });
+    const environment = new MockActivityEnvironment({ activityType: 'runStep' });
+    const { inbound } = securityEvents(logger)(environment.context);
+    const fails = (type: string) =>
+      inbound?.execute?.({ args: [], headers: {} }, () => {
+        throw ApplicationFailure.nonRetryable('another key', type);
+      });
+    await expect(fails('GuestUnreachable')).rejects.toThrow('another key');
+    expect(lines).toEqual([]);
+    await expect(fails('HostKeyMismatch')).rejects.toThrow('another key');
+    expect(lines).toEqual([
+      expect.objectContaining({ security: true, activity: 'runStep', msg: 'host key mismatch', error: 'another key' }),
+    ]);
+  });
+});
