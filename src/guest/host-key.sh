@@ -104,11 +104,11 @@ switch() {
     said=$("$program" -t -f "$config" 2>&1) || reply kept "its sshd_config has mistakes: $said"
     cat "$next" >"$file.$$" && mv -f "$file.$$" "$file" || reply failed "cannot write to $file"
     printf 'ssh-ed25519 %s\n' "$NEW" >"$file.pub.$$" && chmod 644 "$file.pub.$$" && mv -f "$file.pub.$$" "$file.pub"
-    # Switched off in the next moment it must not come back with the old one.
-    sync "$file" "${file%/*}" 2>/dev/null || sync
   }
   rm -f "$next"
   [ -z "$listener" ] || kill -HUP "$listener" || reply failed "cannot tell sshd (process $listener) to read its keys again"
+  # Switched off in the next moment it must not come back with the old one, or with none: not every file system is journaled.
+  sync
   reply switched
 }
 main() {
