@@ -1,7 +1,7 @@
 import type { Plan } from '../domain/bundle.ts';
 import type { Evidence } from '../domain/evidence.ts';
 import type { Reason } from '../domain/failure.ts';
-import type { HostKeyNews } from '../domain/host-key.ts';
+import type { HostKeyNews, HostKeySource } from '../domain/host-key.ts';
 import type { Access, LeaseRequest, LeaseState, StepFailure } from '../domain/lease.ts';
 import type { Located, Reached } from '../domain/machine-life.ts';
 import type { Debt } from '../domain/machine.ts';
@@ -23,6 +23,8 @@ export interface MachineRef {
   readonly generation: number;
   /** The generation whose keys its guest has, where that is an earlier one. */
   readonly keys?: number;
+  /** Where its bundle wants its host key from. */
+  readonly hostKey?: HostKeySource;
   readonly provider: string;
   readonly key: string;
   readonly ref?: Readonly<Record<string, string>>;
@@ -126,10 +128,12 @@ export interface Activities {
   ): Promise<{ readonly access: Access; readonly facts: Readonly<Record<string, string>> }>;
   /**
    * Full login on the pinned key; then, where that came with the machine's user-data, has the guest make one of its own.
-   * With `access.nextHostKey`: has it switch to that one, and proves that it has.
+   * With `access.nextHostKey`: has it switch to that one, and proves that it has. Where its host key is not known yet: learns it
+   * first.
+   * @param input.told the host keys that its guest has posted
    */
   awaitAccessible(
-    input: GuestRef & Held,
+    input: GuestRef & Held & { readonly told?: readonly string[] },
   ): Promise<{ readonly facts: Readonly<Record<string, string>>; readonly hostKey?: HostKeyNews }>;
   runStep(
     input: GuestRef & Held & { readonly digest: string; readonly step: number },

@@ -7,7 +7,7 @@ import type { LeaseRequest } from '../domain/lease.ts';
 import type { Account } from '../domain/quota.ts';
 import type { Tuning } from '../domain/tuning.ts';
 import type { WatchTimes } from '../domain/watch-times.ts';
-import type { Guest, Guests } from '../guest/guest.ts';
+import type { Guest, GuestAddress, Guests } from '../guest/guest.ts';
 import { deriveSeed, opensshKeyPair, type OpensshKeyPair } from '../guest/openssh-key.ts';
 import type { FetchedStore } from '../output/fetched-store.ts';
 import type { BlobStore, OutputStore } from '../output/output-store.ts';
@@ -71,16 +71,17 @@ export function keyOf(deps: Deps, machine: MachineRef, purpose: 'host-key' | 'cl
   );
 }
 
-export function guestOf(deps: Deps, { machine, access }: GuestRef): Guest {
+export const guestOf = (deps: Deps, guest: GuestRef): Guest =>
+  deps.guests.at(addressOf(deps, guest), keyOf(deps, guest.machine, 'client-key').privateKey);
+
+export function addressOf(deps: Deps, { machine, access }: GuestRef): GuestAddress {
   const { address, port, user, pin = 'injected', nextHostKey } = access;
   // What we gave it is derived again, not taken from what a workflow was told; any other key is the guest's own.
   const own = pin !== 'injected' || isStanding(deps, machine);
   const hostKey = own ? access.hostKey : keyOf(deps, machine, 'host-key').publicKey;
   const next = nextHostKey === undefined ? {} : { nextHostKey };
-  return deps.guests.at(
-    { id: `${machine.key}.${machine.generation}`, name: machine.machineId, address, port, user, hostKey, ...next },
-    keyOf(deps, machine, 'client-key').privateKey,
-  );
+  const id = `${machine.key}.${machine.generation}`;
+  return { id, name: machine.machineId, address, port, user, hostKey, ...next };
 }
 
 export const isStanding = (deps: Deps, { provider }: MachineRef): boolean =>

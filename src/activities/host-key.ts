@@ -1,24 +1,18 @@
 import { DomainError } from '../domain/failure.ts';
-import type { HostKeyNews } from '../domain/host-key.ts';
+import { chosenHostKey, hostKeysOn, type HostKeyNews } from '../domain/host-key.ts';
 import { hostKeyOf } from '../guest/openssh-key.ts';
 import type { GuestRef } from './activities.ts';
 import { pause } from './beat.ts';
-import { guestOf, keyOf, providerOf, type Deps } from './deps.ts';
+import { addressOf, guestOf, keyOf, providerOf, type Deps } from './deps.ts';
+import { makesHostKey } from './key-source.ts';
+import { refOf } from './until-running.ts';
 
 /** How long an sshd that was told to may go on with its old key. */
 const switchWithinMs = 10_000;
 const probeWithinMs = 5_000;
-
-/**
- * Whether the guest is to make a host key of its own: the one that it was given has been in user-data, which others may be
- * able to read. Not where the provider itself serves its SSH or answers for its key, and not twice: of a guest that is reset
- * it is remembered what its files are.
- */
-export function makesHostKey(deps: Deps, { machine, access }: GuestRef): boolean {
-  const { userDataMaxBytes, rekey, standing = false } = providerOf(deps, machine.provider).capabilities();
-  const given = access.pin === undefined || access.pin === 'injected';
-  return given && userDataMaxBytes > 0 && !rekey && !standing && machine.keys === undefined;
-}
+const lookAgainMs = 1_000;
+/** cloud-init prints its keys near its end; a boot before that says much. */
+const consoleBytes = 1_048_576;
 
 /**
  * One of the two halves of a rotation, each of which may be done again: the guest makes a key; once that is recorded, it
@@ -58,7 +52,7 @@ const goesOn = ({ machine }: GuestRef, cause: unknown): DomainError =>
   new DomainError(
     'GuestNeverReady',
     `The sshd of machine ${machine.machineId} goes on with the host key that it was given, ${switchWithinMs / 1_000} s after it was told to read its new one.`,
-    { cause },
+    { hint: 'hostKey: injected in its bundle.', cause },
   );
 
 const outOfReach = ({ machine }: GuestRef, cause: unknown): DomainError =>
@@ -71,3 +65,53 @@ const outOfReach = ({ machine }: GuestRef, cause: unknown): DomainError =>
           cause,
         },
       );
+
+/**
+ * The guest by the key that it has made as it first booted.
+ * @param told what it has posted
+ * @throws DomainError GuestUnreachable while nothing of it is known
+ */
+export async function learned(
+  deps: Deps,
+  input: GuestRef,
+  told: readonly string[],
+  signal: AbortSignal,
+): Promise<GuestRef> {
+  const { machine, access } = input;
+  const hostKey =
+    access.pin === 'checkin'
+      ? chosenHostKey(told)
+      : access.pin === 'console'
+        ? await onConsole(deps, input, signal)
+        : await atFirstUse(deps, input, signal);
+  if (hostKey === undefined)
+    throw new DomainError('GuestUnreachable', `No host key of machine ${machine.machineId} is known.`);
+  return { machine, access: { ...access, ...hostKeyOf(hostKey) } };
+}
+
+async function onConsole(deps: Deps, { machine }: GuestRef, signal: AbortSignal): Promise<string> {
+  const provider = providerOf(deps, machine.provider);
+  const ref = await refOf(deps, machine, signal);
+  for (;;) {
+    const hostKey = chosenHostKey(hostKeysOn((await provider.console?.(ref, consoleBytes, signal)) ?? ''));
+    if (hostKey !== undefined) return hostKey;
+    await pause(lookAgainMs, signal);
+    signal.throwIfAborted();
+  }
+}
+
+/** Never silently: whoever answers first is taken for the machine. */
+async function atFirstUse(deps: Deps, input: GuestRef, signal: AbortSignal): Promise<string> {
+  for (let waitMs = 500; ; waitMs = Math.min(waitMs * 1.5, 8_000)) {
+    try {
+      const hostKey = await deps.guests.servedKey(addressOf(deps, input), signal);
+      const about = { machine: input.machine.machineId, address: input.access.address, ...hostKeyOf(hostKey) };
+      deps.logger.warn({ security: true, ...about }, 'a host key is trusted at its first use');
+      return hostKey;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof DomainError) || error.type !== 'GuestUnreachable') throw error;
+    }
+    await pause(waitMs, signal);
+  }
+}

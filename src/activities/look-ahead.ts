@@ -1,9 +1,10 @@
+import { isGuestsOwn } from '../domain/host-key.ts';
 import type { Located, Reached } from '../domain/machine-life.ts';
 import { hostKeyOf } from '../guest/openssh-key.ts';
 import type { MachineView, ProviderRef } from '../providers/provider.ts';
 import type { MachineRef } from './activities.ts';
 import { guestOf, isStanding, keyOf, providerOf, type Deps } from './deps.ts';
-import { makesHostKey } from './host-key.ts';
+import { isFirstLogin, keyInUserData } from './key-source.ts';
 
 /** A guest that answers at once does so in a tenth of this; any other is waited for by the phases that know how. */
 const aheadMs = 500;
@@ -35,8 +36,8 @@ export async function lookAhead(
     const { state, access, facts } = await providerOf(deps, machine.provider).get(ref, soon);
     if (state !== 'running' || !access) return {};
     located = { access: fullAccess(deps, machine, access), facts: facts ?? {}, tookMs: lap() };
-    // The login that has a key made is the phase's own.
-    if (makesHostKey(deps, { machine, access: located.access })) return { located };
+    // The login that has a key made, or learns one, is the phase's own.
+    if (isFirstLogin(deps, { machine, access: located.access })) return { located };
     const probed = await guestOf(deps, { machine, access: located.access }).probe(soon);
     return { located, reached: { facts: { ...probed }, tookMs: lap() } };
   } catch {
@@ -52,6 +53,8 @@ export function fullAccess(
 ): Located['access'] {
   const where = { machineId: machine.machineId, address, port, user };
   if (isStanding(deps, machine) && hostKey !== undefined) return { ...where, ...hostKeyOf(hostKey), pin: 'inventory' };
+  if (isGuestsOwn(machine.hostKey) && keyInUserData(deps, machine))
+    return { ...where, hostKey: '', fingerprint: '', pin: machine.hostKey };
   const { publicKey, fingerprint } = keyOf(deps, machine, 'host-key');
   return { ...where, hostKey: publicKey, fingerprint, pin: 'injected' };
 }

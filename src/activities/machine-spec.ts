@@ -1,10 +1,12 @@
 import { asksCheckIn, type Recipe } from '../domain/bundle.ts';
 import { DomainError } from '../domain/failure.ts';
+import { isGuestsOwn } from '../domain/host-key.ts';
 import { composedUserData, type Composed, type FirstBoot } from '../domain/user-data.ts';
 import type { CreateSpec, Identity } from '../providers/provider.ts';
 import type { MachineRef } from './activities.ts';
 import { checkInOf } from './check-in.ts';
 import { isStanding, keyOf, providerOf, recipeOf, type Deps } from './deps.ts';
+import { keyInUserData } from './key-source.ts';
 
 /** The keys of the machine's generation: derived, so that any worker gives the same ones. */
 export const identityOf = (deps: Deps, machine: MachineRef): Identity => ({
@@ -21,7 +23,17 @@ export async function specOf(deps: Deps, machine: MachineRef, digest: string, va
   const reset = isStanding(deps, machine) ? { reset: { commands: resetCommands, leaves: resetLeaves } } : {};
   const { userDataMaxBytes } = providerOf(deps, machine.provider).capabilities();
   const userData = userDataMaxBytes > 0 ? { userData: (await firstBoot(deps, machine, recipe, variant)).text } : {};
-  return { hostname: hostnameOf(machine), variant: wanted.spec, ...identityOf(deps, machine), ...userData, ...reset };
+  const own = makesOwnKey(deps, machine, recipe) ? ({ ownHostKey: true } as const) : {};
+  const identity = identityOf(deps, machine);
+  return { hostname: hostnameOf(machine), variant: wanted.spec, ...identity, ...own, ...userData, ...reset };
+}
+
+/** @throws DomainError InvalidRequest where nothing could say which key that is */
+function makesOwnKey(deps: Deps, machine: MachineRef, { name, hostKey }: Recipe): boolean {
+  if (!isGuestsOwn(hostKey) || !keyInUserData(deps, machine)) return false;
+  if (hostKey !== 'console' || providerOf(deps, machine.provider).capabilities().console) return true;
+  const message = `Bundle ${name} wants host keys from the console, and provider ${machine.provider} shows none.`;
+  throw new DomainError('InvalidRequest', message, { hint: 'hostKey: checkin' });
 }
 
 const hostnameOf = ({ machineId }: MachineRef): string => machineId.replaceAll(/[^a-z0-9-]/g, '-');
@@ -37,13 +49,13 @@ async function firstBoot(deps: Deps, machine: MachineRef, recipe: Recipe, varian
     hostname: hostnameOf(machine),
     ...(typeof user === 'string' ? { loginUser: user } : {}),
     authorizedKeys: identityOf(deps, machine).authorizedKeys,
-    hostKey: keyOf(deps, machine, 'host-key'),
+    ...(makesOwnKey(deps, machine, recipe) ? {} : { hostKey: keyOf(deps, machine, 'host-key') }),
   };
   const compose = (as: FirstBoot): Composed => composedUserData(recipe.userData ?? {}, as, userDataMaxBytes);
   const isLong = ({ text }: Composed): boolean => Buffer.byteLength(text) > userDataMaxBytes;
   const alone = compose(boot);
   // Who can call home can also fetch what is too long.
-  const callsHome = asksCheckIn(recipe.gate) || isLong(alone);
+  const callsHome = asksCheckIn(recipe.gate) || recipe.hostKey === 'checkin' || isLong(alone);
   const composed = callsHome ? compose({ ...boot, checkIn: await checkInOf(deps, machine) }) : alone;
   const about = `The user-data of bundle ${recipe.name}`;
   const [conflict] = composed.conflicts;

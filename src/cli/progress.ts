@@ -100,7 +100,7 @@ function phaseLine(attempt: Attempt, { phase, durationMs = 0 }: PhaseTime, view:
   const texts: Partial<Record<MachinePhase, string>> = {
     provisioning: `machine ${attempt.machineId} on ${attempt.provider}`,
     loading: access?.address ?? '',
-    waiting: access ? `SSH, host key pinned (${access.fingerprint.slice(0, 15)}…)` : 'SSH',
+    waiting: access?.fingerprint ? `SSH, host key pinned (${access.fingerprint.slice(0, 15)}…)` : 'SSH',
   };
   const text = texts[phase] ?? '';
   return `  ${phase.padEnd(12)} ${spokenMs(durationMs).padStart(8)}   ${text}`.trimEnd();

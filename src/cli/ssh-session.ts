@@ -50,7 +50,8 @@ export async function sshSession(
     const key = join(folder, 'key');
     const knownHosts = join(folder, 'known_hosts');
     await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'slipway lease ssh', '-f', key]);
-    await writeFile(knownHosts, `${hostOf(access)} ${access.hostKey}\n`);
+    const keys = [access.hostKey, ...(access.nextHostKey === undefined ? [] : [access.nextHostKey])];
+    await writeFile(knownHosts, keys.map((hostKey) => `${hostOf(access)} ${hostKey}\n`).join(''));
     await letIn((await readFile(`${key}.pub`, 'utf8')).trim());
     const own = ['IdentitiesOnly=yes', 'IdentityAgent=none', 'BatchMode=yes', 'LogLevel=ERROR'];
     const options = [

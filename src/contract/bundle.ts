@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hostKeySources } from '../domain/host-key.ts';
 import { isMap } from '../domain/is-map.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { durationMs, envMap, envName, guestPath, id, octalMode, sha256Hex, unixName, word, words } from './common.ts';
@@ -175,6 +176,12 @@ const shape = {
   ready: ready
     .describe(
       'when the machine counts as ready after its steps: `steps` (at once, the default), `manual` (somebody says so), `{command}` (it exits 0), `checkin` (its own last stage has posted that it succeeded), `{all: […]}` or `{any: […]}` of these',
+    )
+    .exactOptional(),
+  hostKey: z
+    .enum(hostKeySources)
+    .describe(
+      'where the SSH host key of a machine comes from that is made with user-data: `rotated` (given to it, then one that its guest makes at the first login: the default), `injected` (given to it, and kept), or made by the guest as it first boots and `checkin` (posted as it calls home), `console` (printed there by cloud-init), `first-use` (taken from whoever answers first: a security event in the log)',
     )
     .exactOptional(),
   readyWithinMs: duration.describe('the whole way from create to ready; 5m when absent').exactOptional(),

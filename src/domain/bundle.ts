@@ -1,3 +1,4 @@
+import type { HostKeySource } from './host-key.ts';
 import type { ReclaimPolicy } from './reuse.ts';
 import type { UserData } from './user-data.ts';
 
@@ -102,6 +103,8 @@ export interface Recipe {
   readonly userData?: UserData;
   readonly steps: readonly RecipeStep[];
   readonly gate: ReadyGate;
+  /** Of machines that are made with user-data; absent: rotated. */
+  readonly hostKey?: HostKeySource;
   readonly limits: PhaseLimits;
   readonly ttlMs: number;
   readonly maxTtlMs: number;
@@ -135,6 +138,8 @@ export interface Plan {
   readonly gate: ReadyGate['kind'];
   /** Of `all` and `any`, what they are of; absent: commands and a person's word. */
   readonly gateParts?: readonly GatePart[];
+  /** As in the recipe. */
+  readonly hostKey?: HostKeySource;
   /** What becomes of a pool's machine after each lease; absent: destroy. */
   readonly reclaim?: ReclaimPolicy;
   readonly limits: PhaseLimits;

@@ -103,9 +103,9 @@ export interface Access {
   readonly address: string;
   readonly port: number;
   readonly user: string;
-  /** `ssh-ed25519 AAAA…` */
+  /** `ssh-ed25519 AAAA…`; empty until its guest has told it, where it makes its own. */
   readonly hostKey: string;
-  /** `SHA256:…` */
+  /** `SHA256:…`; empty as the key. */
   readonly fingerprint: string;
   /** What vouches for the key. Absent in what was written before there were several. */
   readonly pin?: PinSource;

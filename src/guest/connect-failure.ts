@@ -13,7 +13,7 @@ export function connectFailure(address: GuestAddress, error: unknown, seen: Host
   const where = `${address.name} (${address.user}@${address.address} port ${address.port})`;
   const text = error instanceof Error ? error.message : '';
   const level = error instanceof Error && 'level' in error ? error.level : undefined;
-  if (seen?.stranger) return mismatch(where, seen.pinned, fingerprintOf(seen.stranger));
+  if (seen?.stranger) return mismatch(where, seen.pinned, fingerprintOf(seen.stranger), seen.stranger);
   if (/no matching host key/i.test(text) && seen) return mismatch(where, seen.pinned, 'only keys of other types');
   if (level === 'client-authentication') {
     return new DomainError('SshAuthRefused', `Login refused by ${where}: the guest does not accept slipway's key`, {
@@ -28,15 +28,18 @@ export function connectFailure(address: GuestAddress, error: unknown, seen: Host
   });
 }
 
-const mismatch = (where: string, pinned: Buffer, served: string): DomainError =>
+const mismatch = (where: string, pinned: Buffer, served: string, key?: Buffer): DomainError =>
   new DomainError(
     'HostKeyMismatch',
     `The host key of ${where} is not the pinned one: pinned ${fingerprintOf(pinned)}, served ${served}`,
     {
       hint: 'Something else answers at this address. Nothing was sent to it; look before you trust it.',
-      details: { served },
+      details: { served, ...(key ? { servedKey: `${typeOf(key)} ${key.toString('base64')}` } : {}) },
     },
   );
+
+/** A public key begins with the name of its type, as a string of SSH. */
+const typeOf = (key: Buffer): string => key.subarray(4, 4 + key.readUInt32BE(0)).toString('latin1');
 
 const reasons: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, 'the port refused (no SSH server listens yet)'],

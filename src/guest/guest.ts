@@ -191,5 +191,10 @@ export interface Guest {
 export interface Guests {
   /** @param clientKey OpenSSH private key (PEM) of ours for this machine */
   at(address: GuestAddress, clientKey: string): Guest;
+  /**
+   * The ed25519 host key of whoever answers there. Nothing vouches for it, and nobody logs in.
+   * @throws DomainError GuestUnreachable; HostKeyMismatch for an SSH server without such a key
+   */
+  servedKey(address: GuestAddress, signal: AbortSignal): Promise<string>;
   close(): Promise<void>;
 }

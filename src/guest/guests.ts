@@ -6,6 +6,7 @@ import { installFile } from './files.ts';
 import type { Guest, GuestAddress, Guests } from './guest.ts';
 import { GuestLink } from './link.ts';
 import { guestReset } from './reset.ts';
+import { servedKey } from './served-key.ts';
 import { baseFolder } from './scripts.ts';
 import { guestShell } from './shell.ts';
 import { guestTasks } from './tasks.ts';
@@ -53,6 +54,7 @@ export function createGuests(options: GuestsOptions = {}): Guests {
       known.set(address.id, made);
       return made.guest;
     },
+    servedKey,
     async close() {
       for (const { link } of known.values()) link.close();
       known.clear();

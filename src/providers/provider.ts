@@ -58,6 +58,8 @@ export interface CreateSpec extends Identity {
   readonly variant: Readonly<Record<string, unknown>>;
   /** The machine's cloud-init document, for a provider that takes one. Secret: it may hold the host key. */
   readonly userData?: string;
+  /** Its guest makes a host key of its own as it first boots: it is not given `hostKey`. */
+  readonly ownHostKey?: true;
   /** Of a bundle that says how its machines become clean; for standing machines. */
   readonly reset?: {
     readonly commands: readonly CommandStep[];

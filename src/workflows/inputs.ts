@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { taskSpec } from '../contract/lease.ts';
 import { accountQuota } from '../contract/quota.ts';
 import { gateParts } from '../domain/bundle.ts';
+import { hostKeySources } from '../domain/host-key.ts';
 import type { MachineInput } from '../domain/machine.ts';
 import { reclaimPolicies } from '../domain/reuse.ts';
 import { checked, invalid } from './door.ts';
@@ -29,6 +30,7 @@ const plan = z.looseObject({
     .exactOptional(),
   gate: z.enum(['steps', 'command', 'manual', 'checkin', 'all', 'any']),
   gateParts: z.array(z.enum(gateParts)).exactOptional(),
+  hostKey: z.enum(hostKeySources).exactOptional(),
   reclaim: z.enum(reclaimPolicies).exactOptional(),
   limits: z.looseObject({
     readyWithinMs: ms,

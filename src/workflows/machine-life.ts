@@ -264,6 +264,7 @@ function refOf(input: MachineInput, life: MachineLife): MachineRef {
     provider,
     key,
     ...(life.keys === undefined ? {} : { keys: life.keys }),
+    ...(input.plan.hostKey === undefined ? {} : { hostKey: input.plan.hostKey }),
     ...(known ? { ref: known } : {}),
   };
 }

@@ -1,5 +1,14 @@
-import { CancellationScope, continueAsNew, isCancellation, patched, sleep, upsertMemo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  continueAsNew,
+  isCancellation,
+  patched,
+  sleep,
+  upsertMemo,
+} from '@temporalio/workflow';
 import type { Reason } from '../domain/failure.ts';
+import { chosenHostKey } from '../domain/host-key.ts';
 import { isOver, type MachinePhase } from '../domain/lease.ts';
 import type { MachineEvent } from '../domain/machine-life.ts';
 import { quotaOf, stepsOf, type MachineInput, type MachineLife } from '../domain/machine.ts';
@@ -104,12 +113,27 @@ const ownHostKey = 'a guest makes a host key of its own';
 /** Twice where its guest makes a key of its own: that is recorded before the guest switches to it. */
 const reach = (own: OpenMachine): Promise<MachineEvent> =>
   failing(own, 'accessible', async () => {
-    const switches = own.guest.access.nextHostKey !== undefined;
-    const summary = switches ? 'the host key that its guest has made' : 'full SSH login on the pinned key';
-    const seen = await waits(own.leftMs(), summary).awaitAccessible({ ...own.guest, ...own.held });
-    const { facts, hostKey } = seen;
-    return { type: 'reached', facts, ...(hostKey && (switches || patched(ownHostKey)) ? { hostKey } : {}) };
+    const { nextHostKey, hostKey: known, pin } = own.guest.access;
+    const told = known === '' && pin === 'checkin' ? await hostKeysTold(own) : undefined;
+    if (told?.length === 0) return { type: 'failed', reason: overdue(own, 'known by a host key that its guest posts') };
+    const summary =
+      nextHostKey === undefined ? 'full SSH login on the pinned key' : 'the host key that its guest has made';
+    const { facts, hostKey } = await waits(own.leftMs(), summary).awaitAccessible({
+      ...own.guest,
+      ...own.held,
+      ...(told ? { told } : {}),
+    });
+    // What was begun is gone through with, whatever other workers know of it.
+    const takes = nextHostKey !== undefined || known === '' || (hostKey !== undefined && patched(ownHostKey));
+    return { type: 'reached', facts, ...(hostKey && takes ? { hostKey } : {}) };
   });
+
+/** As it calls home; none when it has not in time. */
+async function hostKeysTold(own: OpenMachine): Promise<readonly string[]> {
+  const told = (): readonly string[] => own.life.checkIn?.hostKeys ?? [];
+  await condition(() => chosenHostKey(told()) !== undefined, own.leftMs());
+  return chosenHostKey(told()) === undefined ? [] : told();
+}
 
 function customize(own: OpenMachine): Promise<MachineEvent> {
   const { input, life } = own;

@@ -9,12 +9,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Activities, GuestRef, MachineRef } from '../../src/activities/activities.ts';
 import { keyOf, type Deps } from '../../src/activities/deps.ts';
 import { fullAccess } from '../../src/activities/look-ahead.ts';
+import { specOf } from '../../src/activities/machine-spec.ts';
 import { machineActivities } from '../../src/activities/machines.ts';
-import type { HostKeyNews } from '../../src/domain/host-key.ts';
+import type { Recipe } from '../../src/domain/bundle.ts';
+import type { HostKeyNews, HostKeySource } from '../../src/domain/host-key.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
 import { createGuests } from '../../src/guest/guests.ts';
-import type { Capabilities } from '../../src/providers/provider.ts';
+import { opensshKeyPair } from '../../src/guest/openssh-key.ts';
+import type { Capabilities, Provider } from '../../src/providers/provider.ts';
 import { securityEvents } from '../../src/worker/security-events.ts';
+import { fakePlan } from '../support/fake-plan.ts';
 import { isRoot } from '../support/local-machines.ts';
 import { memoryProvider } from '../support/memory-provider.ts';
 import { startSshProxy } from '../support/ssh-proxy.ts';
@@ -37,12 +41,12 @@ const unused = (): never => {
 };
 
 /** What a worker has, with one provider in memory whose machine is an sshd of this host. */
-function worker(can: Partial<Capabilities> = {}): Deps {
+function worker(can: Partial<Capabilities> = {}, more: Partial<Provider> = {}): Deps {
   const { provider } = memoryProvider();
   const capabilities = (): Capabilities => ({ ...provider.capabilities(), userDataMaxBytes: 16_384, ...can });
   const nothing = new Proxy({}, { get: unused });
   return {
-    providers: new Map([['memory', { ...provider, capabilities }]]),
+    providers: new Map([['memory', { ...provider, ...more, capabilities }]]),
     guests: createGuests({ base: '/nowhere' }),
     outputs: nothing as Deps['outputs'],
     blobs: nothing as Deps['blobs'],
@@ -171,6 +175,124 @@ describe.skipIf(sshdPath === undefined || !isRoot)('the first login to a guest o
   it('asks nothing of a guest that was reset: its files are what they were', async () => {
     const guest = located();
     expect(await login({ ...guest, machine: { ...machine, generation: 2, keys: 1 } })).toBeUndefined();
+  });
+});
+
+describe.skipIf(sshdPath === undefined)('a guest that makes its host key as it first boots', () => {
+  let sshd: Sshd;
+  const lines: Record<string, unknown>[] = [];
+  beforeEach(async () => {
+    lines.length = 0;
+    sshd = await startSshd({ clientKey: keyOf(worker(), machine, 'client-key') });
+  });
+  afterEach(() => sshd.remove());
+
+  async function learns(
+    source: HostKeySource,
+    more: { told?: readonly string[]; console?: NonNullable<Provider['console']> } = {},
+  ) {
+    const logger = pino(
+      { base: null },
+      { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[number]) },
+    );
+    const { told, ...can } = more;
+    const deps: Deps = {
+      ...worker({ console: can.console !== undefined }, can),
+      guests: createGuests({ base: sshd.base }),
+      logger,
+    };
+    const { address, port, user } = sshd;
+    const of = { ...machine, ref: { id: 'm1' }, hostKey: source };
+    const access = fullAccess(deps, of, { address, port, user });
+    expect(access).toMatchObject({ hostKey: '', fingerprint: '', pin: source });
+    const guest = { machine: of, access, ...(told ? { told } : {}) };
+    const { awaitAccessible } = machineActivities(deps);
+    const environment = new MockActivityEnvironment({}, { logger: quiet });
+    try {
+      return await environment.run<[typeof guest], Answer, typeof awaitAccessible>(awaitAccessible, guest);
+    } finally {
+      await deps.guests.close();
+    }
+  }
+  const theirs = (): object => ({
+    facts: expect.objectContaining({ bootId: expect.any(String) }),
+    hostKey: { learned: { hostKey: sshd.hostKey.publicKey, fingerprint: sshd.hostKey.fingerprint } },
+  });
+  const other = opensshKeyPair(new Uint8Array(32), '').publicKey;
+
+  it('is known by the key that it has posted, and by no other', async () => {
+    expect(await learns('checkin', { told: [`${sshd.hostKey.publicKey} root@web`] })).toEqual(theirs());
+    await expect(learns('checkin', { told: [other] })).rejects.toMatchObject({ type: 'HostKeyMismatch' });
+    await expect(learns('checkin')).rejects.toMatchObject({ type: 'GuestUnreachable' });
+    expect(lines).toEqual([]);
+  });
+
+  it('is known by the key that its console shows, once that is there', async () => {
+    const shown = (key: string) => `-----BEGIN SSH HOST KEY KEYS-----\n${key}\n-----END SSH HOST KEY KEYS-----\n`;
+    const texts = ['it boots', shown(sshd.hostKey.publicKey)];
+    expect(await learns('console', { console: async () => texts.shift() ?? '' })).toEqual(theirs());
+    expect(texts).toEqual([]);
+    await expect(learns('console', { console: async () => shown(other) })).rejects.toMatchObject({
+      type: 'HostKeyMismatch',
+    });
+  });
+
+  it('is taken at its word at first use, which is a security event in the log', async () => {
+    expect(await learns('first-use')).toEqual(theirs());
+    expect(lines).toEqual([
+      expect.objectContaining({
+        security: true,
+        machine: 'web.1',
+        fingerprint: sshd.hostKey.fingerprint,
+        msg: 'a host key is trusted at its first use',
+      }),
+    ]);
+  });
+});
+
+describe('what a machine is made with', () => {
+  const recipe = (hostKey?: HostKeySource): Recipe => ({
+    name: 'own',
+    variants: [{ provider: 'memory', spec: {} }],
+    steps: [],
+    gate: { kind: 'steps' },
+    limits: fakePlan().limits,
+    ttlMs: 1,
+    maxTtlMs: 1,
+    attempts: 1,
+    outputLimitBytes: 1,
+    reclaim: 'destroy',
+    ...(hostKey ? { hostKey } : {}),
+  });
+  const made = (hostKey?: HostKeySource, can: Partial<Capabilities> = {}) => {
+    const digest = `recipe ${hostKey ?? 'of none'}`;
+    const get = async (): Promise<Uint8Array> => Buffer.from(JSON.stringify(recipe(hostKey)));
+    const blobs = { get } as unknown as Deps['blobs'];
+    const bootString = async (): Promise<string> => 'id:127.0.0.1:4801;sha256//pin:secret';
+    return specOf({ ...worker(can), blobs, bootString }, machine, digest, 0);
+  };
+
+  it('holds a host key unless its guest makes its own, and what that needs to post it', async () => {
+    for (const source of [undefined, 'rotated', 'injected'] as const) {
+      const { userData, ownHostKey } = await made(source);
+      expect([userData?.includes('ed25519_private'), ownHostKey]).toEqual([true, undefined]);
+    }
+    for (const source of ['checkin', 'console', 'first-use'] as const) {
+      const { userData, ownHostKey } = await made(source, { console: true });
+      expect([userData?.includes('ed25519_private'), ownHostKey]).toEqual([false, true]);
+      expect(userData?.includes('check-in boot')).toBe(source === 'checkin');
+    }
+  });
+
+  it('is refused before it is made where its provider shows no console', async () => {
+    await expect(made('console')).rejects.toMatchObject({
+      type: 'InvalidRequest',
+      message: 'Bundle own wants host keys from the console, and provider memory shows none.',
+    });
+  });
+
+  it('is the same whatever the bundle says where the provider serves its SSH itself', async () => {
+    expect(await made('checkin', { rekey: true })).not.toHaveProperty('ownHostKey');
   });
 });
 

@@ -184,6 +184,17 @@ resetLeaves: [/data]
     expect((await (await resolving(plain)).resolve()).plan).not.toHaveProperty('reclaim');
   });
 
+  it('says where the host keys of its machines come from, in one of the words for it', async () => {
+    const { resolve, blobs } = await resolving(`${plain}hostKey: checkin\n`);
+    const { recipe, plan } = await resolve();
+    expect([recipe.hostKey, plan.hostKey]).toEqual(['checkin', 'checkin']);
+    expect(JSON.parse(Buffer.from(await blobs.get(plan.bundle.digest)).toString())).toMatchObject({
+      hostKey: 'checkin',
+    });
+    const other = await resolving(`${plain}hostKey: anything\n`);
+    await expect(other.resolve()).rejects.toMatchObject({ message: expect.stringMatching(/hostKey.*first-use/) });
+  });
+
   it('lasts as the caller wants within the maximum, and at least as long as its job may', async () => {
     const { resolve } = await resolving(`${plain}lease: {maxTtlMs: 3h}`);
     const ttlOf = async (request: Partial<LeaseRequest>) => (await resolve(request)).plan.ttlMs;

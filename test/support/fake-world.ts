@@ -17,7 +17,7 @@ import { askPool, watchQueue } from '../../src/activities/claims.ts';
 import { isWanted } from '../../src/activities/watch.ts';
 import type { Plan } from '../../src/domain/bundle.ts';
 import type { FailureType, Reason } from '../../src/domain/failure.ts';
-import type { HostKeyNews } from '../../src/domain/host-key.ts';
+import { chosenHostKey, isGuestsOwn, type HostKeyNews } from '../../src/domain/host-key.ts';
 import { machineWorkflowId } from '../../src/domain/ids.ts';
 import type { Access } from '../../src/domain/lease.ts';
 import type { MachineInput } from '../../src/domain/machine.ts';
@@ -318,7 +318,12 @@ export class FakeWorld {
     this.renewals.push(`${machine.machineId} ${how} ${generation}`);
   }
 
-  private hostKeyNews({ pin, nextHostKey }: Access): { hostKey?: HostKeyNews } {
+  private hostKeyNews(
+    { hostKey, pin, nextHostKey }: Access,
+    told: readonly string[] = ['ssh-ed25519 AAAACCCC'],
+  ): { hostKey?: HostKeyNews } {
+    if (hostKey === '')
+      return { hostKey: { learned: { hostKey: chosenHostKey(told) ?? '', fingerprint: 'SHA256:z' } } };
     if (this.ownHostKeys === false || pin === 'rotated') return {};
     if (this.ownHostKeys === 'kept') return { hostKey: { kept: 'no root there' } };
     if (nextHostKey === undefined) return { hostKey: { next: 'ssh-ed25519 BBBB' } };
@@ -413,8 +418,8 @@ export class FakeWorld {
         }),
       awaitRunning: ({ machine, ...held }) =>
         this.heldAct('awaitRunning', held, () => ({ access: accessOf(machine), facts: { image: 'debian' } })),
-      awaitAccessible: ({ access, ...held }) =>
-        this.heldAct('awaitAccessible', held, () => ({ facts: { kernel: '6.1' }, ...this.hostKeyNews(access) })),
+      awaitAccessible: ({ access, told, ...held }) =>
+        this.heldAct('awaitAccessible', held, () => ({ facts: { kernel: '6.1' }, ...this.hostKeyNews(access, told) })),
       runStep: ({ digest, step, ...held }) =>
         this.heldAct('runStep', held, () => {
           this.steps.push({ digest, step });
@@ -526,11 +531,12 @@ export class FakeWorld {
   }
 }
 
-export const accessOf = (machine: MachineRef) => ({
+export const accessOf = (machine: MachineRef): Access => ({
   machineId: machine.machineId,
   address: '127.77.0.1',
   port: 22,
   user: 'root',
   hostKey: 'ssh-ed25519 AAAA',
   fingerprint: 'SHA256:x',
+  ...(isGuestsOwn(machine.hostKey) ? { hostKey: '', fingerprint: '', pin: machine.hostKey } : {}),
 });

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { defaultTuning } from '../../src/domain/tuning.ts';
+import { fakePlan } from '../support/fake-plan.ts';
 import type { FakeWorld } from '../support/fake-world.ts';
 import { startLeaseBench, type LeaseBench, type Leased } from '../support/lease-bench.ts';
+import { until } from '../support/until.ts';
 import { failed, update, waitReady } from './kit.ts';
 
 let bench: LeaseBench;
@@ -71,5 +73,52 @@ describe.concurrent('a machine whose guest makes a host key of its own', () => {
     expect([type, result.attempts.length]).toEqual(['HostKeyMismatch', 1]);
     expect(result.attempts[0]?.phases.map(({ phase }) => phase)).not.toContain('held');
     await bench.over(leased);
+  });
+});
+
+describe.concurrent('a machine whose guest makes its host key as it first boots', () => {
+  const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHkL';
+  const own = (hostKey: 'checkin' | 'console' | 'first-use', limitMs?: number) => (world: FakeWorld) => {
+    world.ownHostKeys = false;
+    const plan = fakePlan({ hostKey });
+    world.plan = limitMs === undefined ? plan : { ...plan, limits: { ...plan.limits, accessWithinMs: limitMs } };
+  };
+  const posts = async (leased: Leased, hostKeys: readonly string[]): Promise<void> => {
+    await until('it waits', async () => {
+      const status = await bench.machineStatus(leased.leaseId).catch(() => undefined); // not started yet
+      return status?.phase === 'waiting';
+    });
+    const { key: of, generation } = await bench.machineStatus(leased.leaseId);
+    const body = { key: of, generation, source: '10.0.2.15', facts: {}, hostKeys };
+    await bench.machine(leased.leaseId).signal('checkedIn', body);
+  };
+
+  test('is not logged in to before it has posted it, and is known by that then', async () => {
+    const leased = await lease(own('checkin'));
+    await posts(leased, ['ssh-dss AAAAB3', 'not a key']);
+    await until('it is heard', async () => (await bench.machineStatus(leased.leaseId)).checkIn !== undefined);
+    expect(await bench.machineStatus(leased.leaseId)).toMatchObject({ phase: 'waiting', access: { hostKey: '' } });
+    expect(leased.world.count('awaitAccessible')).toBe(0);
+    await posts(leased, ['ssh-rsa AAAAB3NzaC1yc2E', `${key} root@web`]);
+    expect((await waitReady(leased)).access).toMatchObject({ hostKey: key, fingerprint: 'SHA256:z', pin: 'checkin' });
+    expect(leased.world.count('awaitAccessible')).toBe(1);
+    await ends(leased);
+  });
+
+  test('is given up in its time when it posts none, and says so', async () => {
+    const leased = await lease(own('checkin', 300));
+    const { type, result } = await failed(leased);
+    expect([type, result.reason?.message]).toEqual([
+      'GuestNeverReady',
+      expect.stringContaining('was not known by a host key that its guest posts within'),
+    ]);
+    expect(leased.world.count('awaitAccessible')).toBe(0);
+    await bench.over(leased);
+  });
+
+  test.each(['console', 'first-use'] as const)('shows that it is known by %s', async (source) => {
+    const leased = await lease(own(source));
+    expect((await waitReady(leased)).access).toMatchObject({ hostKey: 'ssh-ed25519 AAAACCCC', pin: source });
+    await ends(leased);
   });
 });

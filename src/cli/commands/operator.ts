@@ -135,7 +135,7 @@ function addMachine(program: Command, action: Action): void {
               : []),
             ...(view.access
               ? [
-                  `  address   ${view.access.user}@${view.access.address}:${view.access.port} · key ${view.access.fingerprint}${view.access.pin === undefined ? '' : ` (${view.access.pin})`}`,
+                  `  address   ${view.access.user}@${view.access.address}:${view.access.port} · key ${view.access.fingerprint || 'not known yet'}${view.access.pin === undefined ? '' : ` (${view.access.pin})`}`,
                 ]
               : []),
             ...(view.unrotated === undefined ? [] : [`  host key  as it was given: ${harmless(view.unrotated)}`]),

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
-import type { MachineState, Provider } from '../provider.ts';
+import type { CreateSpec, MachineState, Provider } from '../provider.ts';
 import { noneIfMissing } from '../../host/missing.ts';
 import { takeDisk } from './capture.ts';
 import { forgetOldTombstones, hasTombstone, layTombstone } from '../tombstones.ts';
@@ -85,13 +85,19 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
    * What all machines of an image and a size share, made once and waited for: the image, and where it is warm a booted one.
    * A machine's own guest is never waited for.
    */
-  async function baseOf(wanted: Wanted, signal: AbortSignal): Promise<Base & { readonly user: string }> {
+  async function baseOf(
+    wanted: Wanted,
+    { ownHostKey }: CreateSpec,
+    signal: AbortSignal,
+  ): Promise<Base & { readonly user: string }> {
     const image = await images.ready(wanted.image, signal);
     const { settings: of } = image;
     checkDisk(wanted, image);
     const user = wanted.user ?? of.user ?? 'debian';
     const base = { file: image.file, format: image.format, image: image.name };
     if (of.warm !== true) return { user, image: of, base };
+    // A clone answers before cloud-init has made it one.
+    if (ownHostKey) return { user, image: of, base, cold: 'its guest makes its own host key as it first boots' };
     const hardware = await ground.hardware(wanted, of);
     const version = (await programVersion(qemuProgram(hardware.arch))) ?? '';
     const size = wanted.diskGb === undefined ? {} : { diskGb: wanted.diskGb };
@@ -148,7 +154,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       if (there && there.phase !== 'making') return { machine: there.id, key };
       needPrograms(name);
       await tendTemplates(signal);
-      const { user, ...base } = await baseOf(wanted, signal);
+      const { user, ...base } = await baseOf(wanted, spec, signal);
       const { id } = await createMachine(ground, { key, spec, tags, wanted, user, base }, signal);
       signal.throwIfAborted();
       return { machine: id, key };
@@ -203,7 +209,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       const record = await known(machine);
       if (record.generation >= generation && record.phase !== 'making') return;
       needPrograms(name);
-      const { user: _, ...base } = await baseOf(wanted, signal);
+      const { user: _, ...base } = await baseOf(wanted, spec, signal);
       await reloadMachine(ground, machine, { spec, base }, generation, signal);
     },
 
