@@ -12,7 +12,7 @@ import { notifyNow } from './notify.ts';
 import { queueNow } from './pools.ts';
 import { waitNow } from './quotas.ts';
 import { domainErrorOf } from './temporal-failure.ts';
-import { describe, ownerKey, queryStatus, quickly } from './workflows.ts';
+import { describe, ownerKey, query, queryStatus, quickly } from './workflows.ts';
 
 export const noLease = (leaseId: string): DomainError =>
   new DomainError('NotFound', `There is no lease ${leaseId}.`, {
@@ -149,4 +149,4 @@ function attemptNow(status: LeaseStatus, attempt: Attempt, machine: MachineStatu
 }
 
 export const leaseTasks = (client: Client, leaseId: string): Promise<LeaseStatus['tasks']> =>
-  quickly(client, () => client.workflow.getHandle(leaseWorkflowId(leaseId)).query<LeaseStatus['tasks']>(queries.tasks));
+  query(client, leaseWorkflowId(leaseId), queries.tasks);

@@ -30,6 +30,12 @@ const passing: ReadonlySet<number> = new Set([
   code.unavailable,
 ]);
 
+/** A call's deadline passed without an answer. The server sees that too, and may be the first to end the call. */
+export function isLate(error: unknown): boolean {
+  const grpc = grpcOf(error);
+  return grpc?.code === code.deadlineExceeded || grpc?.code === code.cancelled;
+}
+
 /** The server ended the run while its update was under way. */
 export const closedUnderUpdate = (error: unknown): boolean =>
   error instanceof WorkflowNotFoundError ||

@@ -3,6 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/common';
 import { defaultPayloadConverter, defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { queries } from '../contract/messages.ts';
 import type { DomainError } from '../domain/failure.ts';
+import { isLate } from './temporal-failure.ts';
 
 export const ownerKey = defineSearchAttributeKey('SlipwayOwner', SearchAttributeType.KEYWORD);
 
@@ -29,8 +30,27 @@ export async function describe(
   }
 }
 
+/**
+ * A run that closes loses the query that waits behind its last task: the SDK's core drops it, with a warning of "leftover
+ * buffered tasks". So what is not answered in this time is asked again, with more of it each time.
+ */
+const firstAnswerWithinMs = 2_000;
+
+export async function query<T>(client: Client, workflowId: string, name: string): Promise<T> {
+  const until = Date.now() + messageWithinMs;
+  const handle = client.workflow.getHandle(workflowId);
+  for (let withinMs = firstAnswerWithinMs; ; withinMs *= 2) {
+    const deadline = Math.min(until, Date.now() + withinMs);
+    try {
+      return await client.withDeadline(deadline, () => handle.query<T>(name));
+    } catch (error) {
+      if (!isLate(error) || deadline === until) throw error;
+    }
+  }
+}
+
 export const queryStatus = <T>(client: Client, workflowId: string): Promise<T> =>
-  quickly(client, () => client.workflow.getHandle(workflowId).query<T>(queries.status));
+  query(client, workflowId, queries.status);
 
 /** The one argument that a workflow's present run was started with, as it was sent. */
 export async function startedWith(client: Client, workflowId: string): Promise<unknown> {
