@@ -39,9 +39,12 @@ function wrongName(folder: string, fileName: string): Mistake | undefined {
   return raise(`is no bundle's name: ${idRule}`);
 }
 
-/** Folders of bundles: the first one that has a bundle wins. A missing folder is an empty one. */
+/**
+ * Folders of bundles: the first one that has a bundle wins. A missing folder is an empty one; in a clone of this repository
+ * the operator's is the package's.
+ */
 export function bundleFolders(given: readonly string[]) {
-  const folders = given.map((folder) => resolve(folder));
+  const folders = [...new Set(given.map((folder) => resolve(folder)))];
   const bundlesIn = async (folder: string): Promise<readonly Found[]> => {
     const fileNames = await namesIn(folder);
     const bases = fileNames.filter((each) => each.endsWith(extension)).map((each) => each.slice(0, -extension.length));

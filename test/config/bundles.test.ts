@@ -169,6 +169,12 @@ describe('the bundles of a process', () => {
     expect((await bundles.get('web')).spec?.summary).toBe('packaged');
   });
 
+  it('are counted once where the operator’s folder is the package’s, as in a clone of this repository', async () => {
+    const { folder } = await bundlesWith({ 'web.yaml': good, 'wrong.yml': '' });
+    const bundles = createBundles({ folders: [folder, `${folder}/`], providers: ['local'] });
+    expect(await bundles.check()).toMatchObject({ files: 2, mistakes: [{ line: 1 }] });
+  });
+
   it('names the near ones when one is not known', async () => {
     const { bundles } = await bundlesWith({ 'web.yaml': good, 'web-large.yaml': good, 'db.yaml': good });
     await expect(bundles.get('webb')).rejects.toMatchObject({
