@@ -42,6 +42,7 @@ it('bundles are listed, shown and checked without a stack, with every mistake wh
   expect(await run('bundle', 'check')).toMatchObject({
     code: 2,
     stdout: 'bundles/web.yaml:2:1   unknown key `atempts`; did you mean attempts?\n',
+    stderr: '1 mistake in 1 of 4 files. Not to be leased until mended: web.\n',
   });
   expect(JSON.parse((await run('bundle', 'show', 'web', '--json')).stdout)).toMatchObject({ inForce: false });
 });

@@ -71,19 +71,30 @@ export function addBundle(program: Command, action: Action): void {
     .summary('Name every mistake of every bundle')
     .action(
       action({}, async (cli) => {
-        const { mistakes, files, filesWithMistakes } = await (await bundlesOf(cli)).check();
+        const bundles = await bundlesOf(cli);
+        const { mistakes, files, filesWithMistakes } = await bundles.check();
         cli.show({ mistakes, files, filesWithMistakes }, () =>
           mistakes.length === 0
             ? `${files} ${files === 1 ? 'bundle is' : 'bundles are'} good.`
             : mistakes.map((each) => mistakeLine(cli.io.cwd, each)).join('\n'),
         );
         if (mistakes.length === 0) return exit.ok;
-        cli.say(
-          `${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'} in ${filesWithMistakes} of ${files} files. The last good versions stay in force.`,
-        );
+        const count = `${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'}`;
+        cli.say(`${count} in ${filesWithMistakes} of ${files} files.${leftInForce(await bundles.list())}`);
         return exit.usage;
       }),
     );
+}
+
+/** What the mistakes mean for who leases now. */
+function leftInForce(bundles: readonly BundleView[]): string {
+  const broken = bundles.filter(({ mistakes }) => mistakes.length > 0);
+  const named = (inForce: boolean) => broken.filter((each) => each.inForce === inForce).map(({ name }) => name);
+  const [kept, lost] = [named(true), named(false)];
+  return [
+    kept.length === 0 ? '' : ` The last good version stays in force: ${kept.join(', ')}.`,
+    lost.length === 0 ? '' : ` Not to be leased until mended: ${lost.join(', ')}.`,
+  ].join('');
 }
 
 function stateOf(bundle: BundleView): string {
