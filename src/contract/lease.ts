@@ -24,12 +24,18 @@ import { parameterValues } from './parameters.ts';
 export const requestLimitBytes = 65_536;
 
 export const taskSpec: z.ZodType<TaskSpec> = z.strictObject({
-  command: z.union([words, z.strictObject({ shell: word.min(1) })]),
+  command: z.union([words, z.strictObject({ shell: word.min(1) })], {
+    error: 'must be a list of words, such as ["ls", "-l"], or {"shell": "a text for sh"}',
+  }),
   env: envMap.exactOptional(),
   secretEnv: z.record(envName, z.string().min(1).max(128)).exactOptional(),
   cwd: guestFolder.exactOptional(),
   user: unixName.exactOptional(),
-  stdin: z.union([z.strictObject({ text: z.string() }), z.strictObject({ blob: sha256Hex })]).exactOptional(),
+  stdin: z
+    .union([z.strictObject({ text: z.string() }), z.strictObject({ blob: sha256Hex })], {
+      error: 'must be {"text": "…"}, or {"blob": "…"} with the digest of what was put',
+    })
+    .exactOptional(),
   limitMs: durationMs.exactOptional(),
   graceMs: z.int().min(0).max(3_600_000).exactOptional(),
 });

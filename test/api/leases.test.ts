@@ -90,6 +90,15 @@ describe('opening', () => {
     expect(body.requestId).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  it('a command as one text is told how it is written', async () => {
+    const answer = await put(freshId(), { bundle: 'hello', job: { command: 'ls -l', stdin: 'x' } });
+    const { issues } = problem.parse(await answer.json());
+    expect(issues).toEqual([
+      { path: 'job.command', message: 'must be a list of words, such as ["ls", "-l"], or {"shell": "a text for sh"}' },
+      { path: 'job.stdin', message: 'must be {"text": "…"}, or {"blob": "…"} with the digest of what was put' },
+    ]);
+  });
+
   it('a body whose leaseId is not that of the path is refused', async () => {
     expect((await put(freshId(), { leaseId: 'other', bundle: 'hello' })).status).toBe(400);
   });
