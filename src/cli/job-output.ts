@@ -31,7 +31,10 @@ export async function followJob(
     );
   let first = true;
   for await (const news of client.tasks.follow(task.leaseId, task.taskId, { from, signal, onConnection })) {
-    if (news.type === 'end') return news.result;
+    if (news.type === 'end') {
+      sinks.endLine();
+      return news.result;
+    }
     if (first) await onFirst?.();
     first = false;
     await sinks[news.stream](news.bytes);

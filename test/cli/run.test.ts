@@ -171,6 +171,19 @@ describe('run', () => {
     expect((await cli.run(['task', 'logs', id])).stdout).toBe(raw);
   });
 
+  it('whose output ends in mid-line does not run into what we say on a terminal', async () => {
+    const id = freshId();
+    const open: typeof both = async (write) => {
+      await write('stderr', 'no newline');
+      return 0;
+    };
+    expect((await cli.run([...job(id, open), '--', 'x'], { tty: true })).stderr).toContain('no newline\n');
+    const again = await cli.run(['task', 'logs', '-f', id], { tty: true, env: { NO_COLOR: '1' } });
+    expect(again.stderr).toContain('no newline\n✔ exit 0');
+    // A pipe gets what was written, and no more.
+    expect((await cli.run(['task', 'logs', '-f', id])).stderr).toContain('no newline✔ exit 0');
+  });
+
   it('that never gets ready exits 125 and says what was tried', async () => {
     cli.api.world.stepFailure = { 0: 100 };
     const before = cli.api.world.plan;

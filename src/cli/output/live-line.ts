@@ -39,8 +39,8 @@ export class LiveLine {
     if (!this.#text) return;
     this.#frame += 1;
     const line = `${frames[this.#frame % frames.length]} ${this.#text()}`;
-    // A line that wraps could not be taken away again.
-    this.#out.write(`\r\u001B[K${cut(line, Math.max(10, (this.#out.columns ?? 80) - 1))}`);
+    // A line that wraps could not be taken away again. A terminal that knows no size says 0.
+    this.#out.write(`\r\u001B[K${cut(line, Math.max(10, (this.#out.columns || 80) - 1))}`);
     this.#drawn = true;
   }
 }
