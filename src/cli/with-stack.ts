@@ -59,6 +59,7 @@ export async function withStack<T>(
   try {
     return await work(await cli.clientOf(ensured.stack), () => (keep = true), ensured.stack);
   } finally {
-    if (ensured.started && !keep) await stopStack(cli.state, { unlessBusy: true });
+    const left = ensured.started && !keep && (await stopStack(cli.state, { unlessBusy: true })) === 'busy';
+    if (left) cli.say('Other work is open: the stack goes on in the background and ends when idle · slipway dev stop');
   }
 }

@@ -13,21 +13,23 @@ beforeAll(async () => (cli = await startCliBench()));
 afterAll(() => cli.stop());
 
 /** A stack that is not there until it is asked for, and writes down what is done with it. */
-function fakeStack(events: string[] = []) {
+function fakeStack({ mode = 'one-shot', busy = false }: { mode?: Stack['mode']; busy?: boolean } = {}) {
+  const events: string[] = [];
   let running = false;
   const stack = (): Stack => ({
     pid: 1,
     url: cli.api.url,
     tokenFile: cli.env.SLIPWAY_TOKEN_FILE,
     temporal: { address: '127.0.0.1:7233', namespace: 'default', ui: 'http://127.0.0.1:8233' },
-    mode: 'one-shot',
+    mode,
     startedAt: '2026-01-01T00:00:00.000Z',
   });
   const module: Partial<StackModule> = {
     findStack: async () => (running ? stack() : undefined),
-    ensureStack: async (_state, { mode, onProgress }) => {
-      if (running) return { stack: stack(), started: false };
-      events.push(`start ${mode}`);
+    ensureStack: async (_state, asked) => {
+      if (running || mode === 'foreground') return { stack: stack(), started: false };
+      events.push(`start ${asked.mode}`);
+      const { onProgress } = asked;
       onProgress?.({ step: 'temporal', text: 'temporal ready' });
       running = true;
       return { stack: stack(), started: true };
@@ -35,8 +37,8 @@ function fakeStack(events: string[] = []) {
     stopStack: async (_state, options) => {
       const machines = [...cli.api.world.owned()].length;
       events.push(`stop${options?.unlessBusy ? ' unless busy' : ''}, ${machines} machines`);
-      running = false;
-      return 'stopped';
+      running = busy;
+      return busy ? 'busy' : 'stopped';
     },
   };
   return { module, events };
@@ -54,6 +56,12 @@ describe('with no stack', () => {
     expect(code).toBe(0);
     expect(stderr.startsWith('temporal ready\n')).toBe(true);
     expect(events).toEqual(['start one-shot', 'stop unless busy, 0 machines']);
+  });
+
+  it('run says that it leaves one for other work that is open', async () => {
+    const { module } = fakeStack({ busy: true });
+    const { stderr } = await run(['run', '--bundle', 'hello', '--id', freshId(), '--', 'x'], module);
+    expect(stderr).toMatch(/✔ exit 0 .*\nOther work is open: the stack goes on in the background/);
   });
 
   it('run --detach leaves one in the background, and says so', async () => {
@@ -78,6 +86,20 @@ describe('with no stack', () => {
     expect(events).toEqual(['start one-shot']);
     cli.api.world.letGo('awaitAccessible');
     await run(['lease', 'wait', id, '--for', 'gone'], module);
+
+    // One that a person keeps up in another terminal is none in the background.
+    const theirs = fakeStack({ mode: 'foreground' });
+    cli.api.world.hold('awaitAccessible');
+    const other = start(['run', '--bundle', 'hello', '--id', `${id}-2`, '--', 'x'], {
+      stack: theirs.module,
+      cwd: cli.folder,
+    });
+    await cli.api.world.isHeld('awaitAccessible');
+    other.interrupt('told');
+    expect(await other.code).toBe(130);
+    expect(other.stderr.text).toContain('The job goes on. · slipway task logs -f ');
+    cli.api.world.letGo('awaitAccessible');
+    await run(['lease', 'wait', `${id}-2`, '--for', 'gone'], module);
 
     const refused = fakeStack();
     expect((await run(['run', '--bundle', 'helo', '--', 'x'], refused.module)).code).toBe(125);

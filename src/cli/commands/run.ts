@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { SlipwayClient } from '../../client/client.ts';
+import type { Stack } from '../../dev/stack.ts';
 import { DomainError } from '../../domain/failure.ts';
 import type { LeaseRequest } from '../../domain/lease.ts';
 import type { Cli } from '../context.ts';
@@ -59,8 +60,8 @@ async function run(cli: Cli, words: readonly string[], flags: RunFlags): Promise
       : setTimeout(() => patience.abort(new PatienceOver(flags.waitTimeout ?? 0)), flags.waitTimeout);
   const signal = AbortSignal.any([interrupts.signal, patience.signal]);
   try {
-    return await withStack(cli, { detach: flags.detach === true, signal }, (client, keepStack) =>
-      runOn(cli, client, words, flags, { signal, interrupts, keepStack }),
+    return await withStack(cli, { detach: flags.detach === true, signal }, (client, keepStack, stack) =>
+      runOn(cli, client, words, flags, { signal, interrupts, keepStack, mode: stack?.mode }),
     );
   } finally {
     clearTimeout(timer);
@@ -73,6 +74,8 @@ interface Stopping {
   readonly interrupts: Interrupts;
   /** The job goes on without us: so must the stack. */
   readonly keepStack: () => void;
+  /** Of the stack of this folder, if it is one. */
+  readonly mode: Stack['mode'] | undefined;
 }
 
 async function runOn(
@@ -182,11 +185,11 @@ async function leave(
   client: SlipwayClient,
   leaseId: string,
   why: Interrupted | PatienceOver | PipeClosed,
-  { interrupts, keepStack }: Stopping,
+  { interrupts, keepStack, mode }: Stopping,
   flags: RunFlags,
 ): Promise<number> {
   keepStack();
-  const where = cli.remote ? '' : ' (stack in the background, ends when idle)';
+  const where = mode === undefined || mode === 'foreground' ? '' : ' (stack in the background, ends when idle)';
   const resume = `slipway task logs -f ${leaseId} · slipway lease cancel ${leaseId}`;
   cli.say(
     `\n${why instanceof PatienceOver ? 'Your patience is over' : 'Stopped following'}. The job goes on${where}. · ${resume}`,
