@@ -129,7 +129,7 @@ const reasons: Readonly<Record<string, string>> = {
   owner: 'the owner cannot be set: ',
 };
 const hints: Readonly<Record<string, string>> = {
-  nofolder: 'Make the folder first, or set parents: true (--parents).',
+  nofolder: 'Make the folder first, or have it made: parents: true in a bundle, --parents of file put.',
   isfolder: 'Name the file in it; `file put` takes a path that ends with / for that.',
   rights: 'On a plain machine only the login user’s own folders can be written: use a path below ~/.',
   denied: 'Use a path that the login user may write, or a login user with sudo.',
