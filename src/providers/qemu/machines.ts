@@ -15,7 +15,7 @@ import { idOf, layRecord, loadRecord, loadRecords, machineFolder, removeRecord, 
 import type { MachineRecord } from './record.ts';
 import { withQmp } from './qmp.ts';
 import { writeSeed } from './seed.ts';
-import { inTemplate } from './templates.ts';
+import { inTemplate, templateMac } from './templates.ts';
 import type { ImageSettings } from './settings.ts';
 import { lacksRoom, type Use, type Wanted } from './variant.ts';
 
@@ -222,7 +222,7 @@ function launchOf(paths: QemuPaths, record: MachineRecord, hardware: Hardware): 
   const plain = { name: nameOf(id), uuid, mac, folder: machineFolder(paths, id), hardware, port };
   if (record.template === undefined || !isCloneBoot(record, 0)) return plain;
   const memory = { file: join(paths.templates, record.template, inTemplate.memory), share: false };
-  return { ...plain, memory, incoming: true };
+  return { ...plain, mac: templateMac, memory, incoming: true };
 }
 
 /** The state of its template's processors and devices; its memory is mapped already, copied where it is written. */

@@ -72,6 +72,11 @@ const guestScript = readFileSync(new URL('template-guest.sh', import.meta.url), 
 /** A guest without an accelerator, on a busy host. */
 const bootsWithinMs = 900_000;
 const failedForMs = 600_000;
+/**
+ * A clone keeps it as long as the QEMU that it began in: that has the address of the forwarded port leased to it, and a guest
+ * that came back from a reset with another would get another. It has a network of its own, so nobody else's is like it.
+ */
+export const templateMac = '52:54:00:00:00:01';
 const lookEveryMs = 50;
 const snapsWithinMs = 60_000;
 
@@ -269,7 +274,7 @@ function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): st
 
 /** A clone gets its own only when it boots next: these are in the memory of the template's guest. */
 function machineOf(id: string): Pick<Launch, 'uuid' | 'mac'> {
-  return { uuid: uuidOf(id.padEnd(32, '0')), mac: '52:54:00:00:00:01' };
+  return { uuid: uuidOf(id.padEnd(32, '0')), mac: templateMac };
 }
 
 function templateDocument(user: string): string {
