@@ -7,9 +7,9 @@ import { addressOf, guestOf, keyOf, providerOf, type Deps } from './deps.ts';
 import { makesHostKey } from './key-source.ts';
 import { refOf } from './until-running.ts';
 
-/** How long an sshd that was told to may go on with its old key. */
-const switchWithinMs = 10_000;
-const probeWithinMs = 5_000;
+/** How long an sshd that was told to may go on with its old key, or not answer; a guest without an accelerator takes seconds. */
+const switchWithinMs = 60_000;
+const probeWithinMs = 20_000;
 const lookAgainMs = 1_000;
 /** cloud-init prints its keys near its end; a boot before that says much. */
 const consoleBytes = 1_048_576;
@@ -34,7 +34,7 @@ export async function hostKeyNews(deps: Deps, input: GuestRef, signal: AbortSign
 /** Until a login by its new key alone. Each try that meets the old one costs us something with sshd: they grow rare. */
 async function served(deps: Deps, input: GuestRef, before: string, signal: AbortSignal): Promise<void> {
   const untilMs = Date.now() + switchWithinMs;
-  for (let waitMs = 20; ; waitMs *= 2) {
+  for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 8_000)) {
     try {
       await guestOf(deps, input).probe(AbortSignal.any([signal, AbortSignal.timeout(probeWithinMs)]));
       return;
