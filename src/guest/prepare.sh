@@ -1,6 +1,6 @@
 # Sent on stdin to `sh` at the first use of a guest: says who answers, and makes sure that it can run tasks and has the
-# protocol's scripts. BASE, NONCE and FRESH are set in front of this; behind it stands one `script NAME <<END` for each, and
-# `settle`. Nobody is ready before it has run: it starts as few programs as it can.
+# protocol's scripts. BASE, NONCE, FRESH and NAMES are set in front of this; behind it stands one `script NAME <<END` for each,
+# and `settle`. Nobody is ready before it has run: it starts as few programs as it can.
 set -u
 umask 077
 LC_ALL=C
@@ -38,6 +38,13 @@ reply "facts $boot $kernel $name"
 for tool in setsid grep cut ls ln mv rm cat dd head tail wc sleep env id find sed; do
   command -v $tool >/dev/null || refuse tools "the guest has no $tool"
 done
+there() { # SCRIPTS: from an earlier use, which was refused nothing
+  [ -z "$FRESH" ] && [ -d "$BASE/tasks" ] && [ -d "$BASE/active" ] && [ -d "$BASE/gone" ] || return
+  for name; do [ -s "$BASE/bin/$name" ] || return; done
+  reply prepared
+  exit 0
+}
+there $NAMES
 mkdir -p "$BASE/bin" "$BASE/tasks" "$BASE/active" "$BASE/gone" 2>/dev/null || refuse disk "cannot write to $BASE"
 # A machine that is no more than processes (its provider marks it by this variable) never reboots.
 [ -n "${SLIPWAY_ADDRESS:-}" ] || case $(stat -f -c %T "$BASE" 2>/dev/null) in

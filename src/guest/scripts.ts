@@ -57,11 +57,10 @@ export function prepareText(
   fresh = false,
 ): string {
   const end = `END_${nonce}`;
-  const bodies = names
-    .map((name) => scripts[name])
-    .map(({ name, body }) => `script ${name} <<'${end}'\n${body}${end}\n`);
+  const wanted = names.map((name) => scripts[name]);
+  const bodies = wanted.map(({ name, body }) => `script ${name} <<'${end}'\n${body}${end}\n`);
   const home = base.startsWith('~/') ? `"$HOME"/${base.slice(2)}` : base;
-  const head = `BASE=${home} NONCE=${nonce} FRESH=${fresh ? 'yes' : ''}\n`;
+  const head = `BASE=${home} NONCE=${nonce} FRESH=${fresh ? 'yes' : ''} NAMES='${wanted.map(({ name }) => name).join(' ')}'\n`;
   return [head, prepare, ...bodies, 'settle\nreply prepared\n'].join('');
 }
 

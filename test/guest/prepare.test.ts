@@ -56,6 +56,15 @@ describe.skipIf(!linux).each(shells.filter((shell) => whichTool(shell)))('the fi
     expect(statSync(join(base, 'bin', task))).toMatchObject({ mtimeMs, ino });
   });
 
+  it('that has all of it asks for none of the scripts again', () => {
+    const cut = (text: string): string => text.slice(0, text.indexOf(`script ${installed()[0]}`));
+    expect(prepare().at(-1)).toEqual(['prepared']);
+    expect(prepare(cut).at(-1)).toEqual(['prepared']);
+    rmSync(join(base, 'bin', installed()[0] ?? ''));
+    expect(prepare().at(-1)).toEqual(['prepared']);
+    expect(installed()).toHaveLength(2);
+  });
+
   it('that is cut short at any place installs no half of a script', () => {
     const whole = prepareText(base, newNonce()).length;
     for (const share of [0.3, 0.6, 0.9, 0.99]) {
