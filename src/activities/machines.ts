@@ -19,6 +19,7 @@ type MachineActivities = Pick<
   'createMachine' | 'awaitRunning' | 'awaitAccessible' | 'awaitGate' | 'destroyMachine'
 >;
 
+const betweenLooksMs = 500;
 /** A refused login may be a guest that installs its keys still; that many in a row are an answer. */
 const refusalsBeforeGivingUp = 5;
 /** The tag's value where no lease wanted the machine, but a pool: no lease is called so. */
@@ -99,7 +100,8 @@ async function untilLoggedIn(deps: Deps, input: GuestRef, signal: AbortSignal): 
       if (final || refusals >= refusalsBeforeGivingUp) throw error;
       if (leftMs() < patienceMs) throw neverReady(input.machine, error);
     }
-    await pause(patienceMs, signal);
+    // One that refuses is given time; one that boots is asked often, or it waits for us when it is up.
+    await pause(refusals > 0 ? patienceMs : betweenLooksMs, signal);
   }
 }
 
