@@ -52,7 +52,8 @@ export function fullAccess(
   { address, port, user, hostKey }: NonNullable<MachineView['access']>,
 ): Located['access'] {
   const where = { machineId: machine.machineId, address, port, user };
-  if (isStanding(deps, machine) && hostKey !== undefined) return { ...where, ...hostKeyOf(hostKey), pin: 'inventory' };
+  if (hostKey !== undefined)
+    return { ...where, ...hostKeyOf(hostKey), pin: isStanding(deps, machine) ? 'inventory' : 'provider' };
   if (isGuestsOwn(machine.hostKey) && keyInUserData(deps, machine))
     return { ...where, hostKey: '', fingerprint: '', pin: machine.hostKey };
   const { publicKey, fingerprint } = keyOf(deps, machine, 'host-key');

@@ -62,7 +62,9 @@ export function renewActivities(deps: Deps): RenewActivities {
         if (asksCheckIn(gate)) await giveCheckIn(deps, next, guest, signal);
         if (!provider.rekey) return { access: input.access, facts: {}, keptKeys, left };
         await provider.rekey(await refOf(deps, input.machine, signal), identityOf(deps, next), next.generation, signal);
-        return { access: fullAccess(deps, next, input.access), facts: {}, keptKeys, left };
+        // The key that it had so far is none of the next generation's.
+        const { hostKey: _, ...where } = input.access;
+        return { access: fullAccess(deps, next, where), facts: {}, keptKeys, left };
       }),
   };
 }

@@ -8,8 +8,11 @@ import type { MachineLife } from './machine.ts';
 export const hostKeySources = ['rotated', 'injected', 'checkin', 'console', 'first-use'] as const;
 export type HostKeySource = (typeof hostKeySources)[number];
 
-/** What vouches for the host key that a machine is known by. `inventory`: a person wrote it down. */
-export const pinSources = [...hostKeySources, 'inventory'] as const;
+/**
+ * What vouches for the host key that a machine is known by. `inventory`: a person wrote it down; `provider`: the guest made
+ * it, and told it to its provider over a line that nobody else has.
+ */
+export const pinSources = [...hostKeySources, 'inventory', 'provider'] as const;
 export type PinSource = (typeof pinSources)[number];
 
 /** Nothing of theirs is known before the guest has made it. */

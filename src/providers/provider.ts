@@ -85,7 +85,7 @@ export interface MachineView {
     readonly address: string;
     readonly port: number;
     readonly user: string;
-    /** OpenSSH public key that its sshd serves, where that is not the injected one: a standing machine's. */
+    /** OpenSSH public key that its sshd serves, where that is not the injected one and the provider has it from a source that nobody else can write to: of a standing machine, and of a guest that makes its own and tells it to its host. */
     readonly hostKey?: string;
   };
   /** Which generation it has become by `reload` or `rekey`; absent is 1, as it was created. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { qemuArguments, type Launch } from '../../src/providers/qemu/arguments.ts';
-import { hasAnswered } from '../../src/providers/qemu/clone.ts';
+import { answerOf, readAnswer } from '../../src/providers/qemu/clone.ts';
 import { freePort } from '../../src/providers/qemu/machines.ts';
 import { withQmp } from '../../src/providers/qemu/qmp.ts';
 import { checkDisk, checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
@@ -71,13 +71,24 @@ describe('the word of a guest', () => {
   const file = join(folder, 'answer');
 
   it('is the first that it says, and what root says beyond is cut', async () => {
-    expect(await hasAnswered(folder, 'done')).toBe(false);
+    expect(await answerOf(folder)).toEqual({ waiting: false, done: false });
     writeFileSync(file, 'done\n');
     truncateSync(file, 1_073_741_824);
-    expect(await hasAnswered(folder, 'done')).toBe(true);
+    expect(await answerOf(folder)).toEqual({ waiting: false, done: true });
     expect(statSync(file).size).toBe(4_096);
-    expect(await hasAnswered(folder, 'done')).toBe(true);
-    expect(await hasAnswered(folder, 'waiting')).toBe(false);
+    expect(await answerOf(folder)).toEqual({ waiting: false, done: true });
+  });
+
+  it('has its key, unless it was said too late, a second time or not as a key', () => {
+    const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd5';
+    expect(readAnswer(`key ${key}\ndone\nkey ssh-ed25519 AAAAother\n`)).toEqual({
+      waiting: false,
+      done: true,
+      hostKey: key,
+    });
+    for (const text of [`done\nkey ${key}\n`, `key ${key}; rm\ndone\n`, 'key ssh-rsa AAAA\ndone\n'])
+      expect(readAnswer(text)).toEqual({ waiting: false, done: true });
+    expect(readAnswer(`key ${key}\ndon`)).toEqual({ waiting: false, done: false });
   });
 });
 

@@ -58,14 +58,17 @@ describe.skipIf(skips)('clones of a warm image', () => {
       expect(name).toBe(key);
       expect(lines.pop()).toBe(keys.clientKey.publicKey);
       expect(Math.abs(clock - Date.now() / 1_000)).toBeLessThan(5);
-      seen.push(lines);
+      const { access } = await bench.provider.get(ref, bench.signal());
+      expect(access?.hostKey).toMatch(/^ssh-ed25519 /);
+      expect(access?.hostKey).not.toBe(keys.hostKey.publicKey.split(' ').slice(0, 2).join(' '));
+      seen.push([...lines, access?.hostKey]);
       expect(await bench.sh(ref, 'ls /etc/ssh/ssh_host_*', keys)).toBe(
         '/etc/ssh/ssh_host_ed25519_key\n/etc/ssh/ssh_host_ed25519_key.pub\n',
       );
       await bench.destroyed(ref);
     }
     const [one = [], two = []] = seen;
-    expect(one).toHaveLength(3);
+    expect(one).toHaveLength(4);
     for (const [n, value] of one.entries()) expect(two[n]).not.toBe(value);
   });
 

@@ -133,7 +133,7 @@ async function answerOf(
   clientKey: OpensshKeyPair,
   text: string,
 ): Promise<string> {
-  const at = { ...access, id: 'vm', name: 'vm', hostKey: hostKey.publicKey };
+  const at = { ...access, id: 'vm', name: 'vm', hostKey: access.hostKey ?? hostKey.publicKey };
   // slirp takes connections before the guest lives: each try has its own patience, which grows.
   let patienceMs = 600;
   const connection = await until(

@@ -39,6 +39,7 @@ export const inFolder = {
   /** What a clone is told, and how often it was told anything. */
   identity: 'identity',
   told: 'told',
+  /** Its words, in the order of their coming; the first of each kind counts. */
   answer: 'answer',
 } as const;
 

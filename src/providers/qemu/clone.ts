@@ -44,16 +44,14 @@ export function isMoreThanIdentity(userData: string | undefined): boolean {
  */
 export function identityScript(spec: CreateSpec, user: string): string {
   const { hostname, hostKey, authorizedKeys, userData } = spec;
-  const put = (text: string, file: string): string => `printf '%s\\n' ${shellWord(text)} >${file}`;
+  const ownKey = !isMoreThanIdentity(userData);
   const lines = [
     `date -s @${(Date.now() / 1_000).toFixed(3)}`,
     // Where the kernel does not draw anew by itself (vmgenid); perl is of every Debian.
     put(randomBytes(64).toString('hex'), '/dev/urandom'),
-    `[ -d /sys/bus/acpi/drivers/vmgenid ] || perl -e 'open F, ">", "/dev/urandom"; ioctl F, 0x5207, 0' &`,
-    'umask 077',
-    put(hostKey.trim(), '/etc/ssh/ssh_host_ed25519_key'),
-    'umask 022',
-    put(publicKeyOf(hostKey), '/etc/ssh/ssh_host_ed25519_key.pub'),
+    `drawn() { [ -d /sys/bus/acpi/drivers/vmgenid ] || perl -e 'exit !(open(F, ">", "/dev/urandom") && ioctl(F, 0x5207, 0))'; }`,
+    // Without random numbers of its own it would make the key that every other clone makes.
+    ...(ownKey ? [`drawn && ssh-keygen -q -t ed25519 -N '' -C '' -f ${keyFile} &`] : ['drawn &', ...given(hostKey)]),
     `while IFS=: read -r name x x x x home x && [ "$name" != ${user} ]; do :; done </etc/passwd`,
     put(authorizedKeys.join('\n'), '"$home/.ssh/authorized_keys"'),
     put(hostname, '/proc/sys/kernel/hostname'),
@@ -64,23 +62,47 @@ export function identityScript(spec: CreateSpec, user: string): string {
     put(randomUUID(), '/run/slipway-boot-id'),
     'mount --bind -o ro /run/slipway-boot-id /proc/sys/kernel/random/boot_id',
     // Whoever gives it a host key waits for cloud-init as long as there is no result.
-    ...(isMoreThanIdentity(userData) ? ['rm -rf /run/cloud-init/result.json /var/lib/cloud/instance/sem'] : []),
+    ...(ownKey ? [] : ['rm -rf /run/cloud-init/result.json /var/lib/cloud/instance/sem']),
     'wait',
+    ...(ownKey ? told(hostKey) : []),
     'if [ -s /run/slipway-sshd ]; then',
+    '  read -r pid </run/slipway-sshd',
     // It is stopped; the first thing that it sees is that it has to start anew, with the keys that are there now.
-    '  read -r pid </run/slipway-sshd && kill -HUP $pid && kill -CONT $pid',
+    '  if [ -e /run/slipway-sshd-reads-keys ]; then echo $pid >/run/sshd.pid; else kill -HUP $pid; fi',
+    '  kill -CONT $pid',
     '  until [ -s /run/sshd.pid ]; do sleep 0.01; done',
     'else',
     '  xargs -r systemctl start </run/slipway-ssh-units',
     'fi',
-    ...(isMoreThanIdentity(userData) ? cloudInitAgain : []),
-    'echo done >/dev/virtio-ports/slipway.answer',
+    ...(ownKey ? [] : cloudInitAgain),
+    `echo done >${port}`,
     `chown ${user}: "$home/.ssh/authorized_keys"`,
     'sync',
     'exit 0',
   ];
   return `${lines.join('\n')}\n`;
 }
+
+const port = '/dev/virtio-ports/slipway.answer';
+const keyFile = '/etc/ssh/ssh_host_ed25519_key';
+const put = (text: string, file: string): string => `printf '%s\\n' ${shellWord(text)} >${file}`;
+
+/** cloud-init is about to put the same one there. */
+const given = (hostKey: string): readonly string[] => [
+  'umask 077',
+  put(hostKey.trim(), keyFile),
+  'umask 022',
+  put(publicKeyOf(hostKey), `${keyFile}.pub`),
+];
+
+/** The one that it has made, whose private half nobody else has ever had: the port is this host's alone, and nobody can log in yet. */
+const told = (hostKey: string): readonly string[] => [
+  `if [ -s ${keyFile} ] && read -r type key x <${keyFile}.pub; then`,
+  `  echo "key $type $key" >${port}`,
+  'else',
+  ...given(hostKey),
+  'fi',
+];
 
 /** Its seed is another disk than the template's, of which the kernel may remember something. */
 const cloudInitAgain = [
@@ -100,16 +122,39 @@ export async function writeIdentity(folder: string, script: string | undefined):
   });
 }
 
-/** Whether its guest has said this word, which is the first that it says; more is cut, for root of a guest may say anything. */
-export async function hasAnswered(folder: string, word: 'waiting' | 'done'): Promise<boolean> {
+/** What its guest has said, or nothing yet: the first words only, for root of a guest may say anything once it is somebody. */
+export async function answerOf(folder: string): Promise<Answer> {
   const file = join(folder, inFolder.answer);
   const handle = await open(file, 'r').catch(noneIfMissing);
-  if (!handle) return false;
+  if (!handle) return { waiting: false, done: false };
   try {
     if ((await handle.stat()).size > answerBytes) await truncate(file, answerBytes);
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(answerBytes), 0, answerBytes, 0);
-    return buffer.toString('latin1', 0, bytesRead).split('\n').includes(word);
+    return readAnswer(buffer.toString('latin1', 0, bytesRead));
   } finally {
     await handle.close();
   }
+}
+
+export interface Answer {
+  /** A template's, to be cloned. */
+  readonly waiting: boolean;
+  /** A clone's: it is who it should be. */
+  readonly done: boolean;
+  /** OpenSSH public key of the one that it has made. */
+  readonly hostKey?: string;
+}
+
+/** Pure: what was said after `done` is not of our script. */
+export function readAnswer(text: string): Answer {
+  const lines = text.split('\n');
+  // The last is not whole.
+  lines.pop();
+  const done = lines.indexOf('done');
+  const [, hostKey] =
+    lines
+      .slice(0, Math.max(done, 0))
+      .map((line) => /^key (ssh-ed25519 [A-Za-z0-9+/=]{1,200})$/.exec(line))
+      .find((match) => match !== null) ?? [];
+  return { waiting: lines.includes('waiting'), done: done >= 0, ...(hostKey === undefined ? {} : { hostKey }) };
 }

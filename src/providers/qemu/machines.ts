@@ -151,7 +151,7 @@ async function makeMachine(ground: Ground, record: MachineRecord): Promise<Machi
   const { base, wanted, spec, user, template } = record;
   const disk = join(folder, inFolder.disk);
   await rm(disk, { force: true });
-  await rm(join(folder, inFolder.console), { force: true });
+  for (const name of [inFolder.console, inFolder.answer]) await rm(join(folder, name), { force: true });
   if (!(await stat(base.file).catch(() => undefined))) throw isMissing(base, template);
   // A clone's is its template's: the guest knows how large it is.
   const size = wanted.diskGb === undefined || template !== undefined ? [] : [`${wanted.diskGb}G`];

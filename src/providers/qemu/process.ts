@@ -31,7 +31,7 @@ export class NotStarted extends Error {
  */
 export async function startQemu(launch: Launch): Promise<void> {
   const { folder, hardware } = launch;
-  for (const name of [inFolder.qmp, inFolder.pid, inFolder.answer]) await rm(join(folder, name), { force: true });
+  for (const name of [inFolder.qmp, inFolder.pid]) await rm(join(folder, name), { force: true });
   const child = spawn(qemuProgram(hardware.arch), qemuArguments(launch), {
     cwd: folder,
     env: toolEnvironment,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# template-guest.sh USER: in the guest of a template, when it has booted: makes itself ready to be cloned, says so, and then waits (in the template and,
+# template-guest.sh USER PREPARE: in the guest of a template, when it has booted: makes itself ready to be cloned, says so, and then waits (in the template and,
 # after that, in every clone) until it is told who it is. What it is told is a script.
 told=/sys/firmware/qemu_fw_cfg/by_name/opt/slipway
 port=/dev/virtio-ports/slipway.answer
@@ -12,11 +12,18 @@ until [ -e $told/told/raw ] && [ -e $port ]; do
   [ $tries -lt 100 ] || exit 1
   sleep 0.1
 done
+# What every guest is asked to keep by its first login, which waits for it.
+su -s /bin/sh "$1" -c sh <"$2" >/dev/null
 home=$(getent passwd "$1" | cut -d: -f6)
 mkdir -p -m 700 "$home/.ssh"
 chown "$1:" "$home/.ssh"
 # A clone answers by SSH when it has a key of its own, not before.
 if ! systemctl --quiet is-active ssh.socket && [ -s /run/sshd.pid ]; then
+  # Up to OpenSSH 9.7 each connection reads the key, so that an sshd with a new one need not start anew: tried, not looked up.
+  rm -f /etc/ssh/ssh_host_*
+  ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+  read -r type key rest </etc/ssh/ssh_host_ed25519_key.pub
+  ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | grep -qF "$key" && : >/run/slipway-sshd-reads-keys
   mv /run/sshd.pid /run/slipway-sshd
   read -r pid </run/slipway-sshd && kill -STOP "$pid"
 else

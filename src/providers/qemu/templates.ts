@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { shellWord } from '../../domain/shell-word.ts';
+import { baseFolder, prepareText } from '../../guest/scripts.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
 import { noneIfMissing } from '../../host/missing.ts';
 import { inFolder, uuidOf, type Hardware, type Launch } from './arguments.ts';
-import { hasAnswered, writeIdentity } from './clone.ts';
+import { answerOf, writeIdentity } from './clone.ts';
 import type { ReadyImage } from './images.ts';
 import { alone, lockOf, roomLock } from './locked.ts';
 import type { QemuPaths } from './paths.ts';
@@ -69,6 +70,8 @@ export interface Templates {
 /** Of what lies in a template's folder. */
 const format = 1;
 const guestScript = readFileSync(new URL('template-guest.sh', import.meta.url), 'utf8');
+/** Of the guest's part in cloning. */
+const guestWay = [guestScript, prepareText('', '')];
 /** A guest without an accelerator, on a busy host. */
 const bootsWithinMs = 900_000;
 const failedForMs = 600_000;
@@ -165,7 +168,7 @@ export function createTemplates(paths: QemuPaths, logger: Logger | undefined): T
       await save(id, { ...record, state: 'failed', why: 'its QEMU ended while it booted' });
       return;
     }
-    if (await hasAnswered(folderOf(id), 'waiting')) return snap(id, record);
+    if ((await answerOf(folderOf(id))).waiting) return snap(id, record);
     if (ageOf(record) < bootsWithinMs) return;
     await endQemu(nameOf(id), folderOf(id));
     await save(id, {
@@ -263,13 +266,13 @@ const digestOf = (all: readonly unknown[]): string =>
 
 function kindOf({ image, hardware, version }: TemplateOrder): Pick<TemplateRecord, 'image' | 'way' | 'takes'> {
   const { accelerator, boot, cores, memoryMb } = hardware;
-  const way = digestOf([format, guestScript, image.identity, accelerator, boot, version]);
+  const way = digestOf([format, guestWay, image.identity, accelerator, boot, version]);
   return { image: image.name, way, takes: { cores, memoryMb } };
 }
 
 /** Another for another image, machine, user, QEMU or way of cloning. */
 function idOf({ image, hardware, diskGb = 0, user, version }: TemplateOrder): string {
-  return digestOf([format, guestScript, image.identity, hardware, diskGb, user, version]);
+  return digestOf([format, guestWay, image.identity, hardware, diskGb, user, version]);
 }
 
 /** A clone gets its own only when it boots next: these are in the memory of the template's guest. */
@@ -279,11 +282,16 @@ function machineOf(id: string): Pick<Launch, 'uuid' | 'mac'> {
 
 function templateDocument(user: string): string {
   const path = '/var/lib/slipway/template-guest';
-  const start = `systemd-run --collect --no-block --unit=slipway-clone sh ${path} ${user} || { setsid sh ${path} ${user} </dev/null >/dev/null 2>&1 & }`;
+  const first = '/var/lib/slipway/prepare';
+  const guest = `sh ${path} ${user} ${first}`;
+  const start = `systemd-run --collect --no-block --unit=slipway-clone ${guest} || { setsid ${guest} </dev/null >/dev/null 2>&1 & }`;
   const config = {
     hostname: 'template',
     ...(user === 'root' ? { disable_root: false } : { user: { name: user } }),
-    write_files: [{ path, permissions: '0700', content: guestScript }],
+    write_files: [
+      { path, permissions: '0700', content: guestScript },
+      { path: first, permissions: '0600', content: prepareText(baseFolder(user), 'template') },
+    ],
     runcmd: [['sh', '-c', start]],
   };
   return `#cloud-config\n${JSON.stringify(config)}\n`;

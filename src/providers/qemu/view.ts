@@ -6,7 +6,7 @@ import type { QemuPaths } from './paths.ts';
 import { findQemu } from './process.ts';
 import { withQmp } from './qmp.ts';
 import { machineFolder, type MachineRecord } from './record.ts';
-import { hasAnswered } from './clone.ts';
+import { answerOf } from './clone.ts';
 import { isCloneBoot, nameOf } from './machines.ts';
 
 const loopback = '127.0.0.1';
@@ -44,7 +44,8 @@ export async function viewOf(
   if ((await findQemu(nameOf(id), folder)) === undefined)
     return stopped('its QEMU has ended: the guest switched itself off, or somebody killed it');
   // It has no key of its own yet, and nobody may log in.
-  if (isCloneBoot(record, 1) && !(await hasAnswered(folder, 'done'))) return { state: 'pending', ...own };
+  const { done, hostKey } = await answerOf(folder);
+  if (isCloneBoot(record, 1) && !done) return { state: 'pending', ...own };
   await keepConsoleShort(folder);
   const status = await withQmp(
     join(folder, inFolder.qmp),
@@ -59,5 +60,9 @@ export async function viewOf(
     });
   const why = standstill[status];
   if (why !== undefined) return stopped(why);
-  return { state: 'running', ...own, access: { address: loopback, port, user } };
+  return {
+    state: 'running',
+    ...own,
+    access: { address: loopback, port, user, ...(hostKey === undefined ? {} : { hostKey }) },
+  };
 }
