@@ -41,7 +41,7 @@ export interface ApiDeps {
   /** To look at its machines; undefined for a name that is not configured. */
   readonly provider: (
     name: string,
-  ) => Pick<Provider, 'findByKey' | 'get' | 'capabilities' | 'console' | 'userData'> | undefined;
+  ) => Pick<Provider, 'findByKey' | 'get' | 'capabilities' | 'console' | 'userData' | 'images'> | undefined;
   /** Accounts with a quota or a rate, as the settings say now. */
   readonly accounts: () => Promise<readonly Account[]>;
   /** Names of all that are configured. */

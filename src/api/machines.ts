@@ -82,7 +82,7 @@ type Able<A extends keyof AtProvider> = AtProvider & Required<Pick<AtProvider, A
  * A machine at its provider, which has the ability, and the signal for what is asked of it.
  * @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot)
  */
-export async function ableMachine<A extends 'console' | 'userData'>(
+export async function ableMachine<A extends 'console' | 'userData' | 'images'>(
   deps: ApiDeps,
   machineId: string,
   ability: A,
@@ -98,7 +98,7 @@ export async function ableMachine<A extends 'console' | 'userData'>(
   const within = AbortSignal.any([signal, AbortSignal.timeout(abilityWithinMs)]);
   const ref = await provider.findByKey(key, within);
   if (!ref) throw new DomainError('Gone', `Machine ${machineId} is not at provider ${name}.`);
-  return { provider, ref, within };
+  return { name, provider, ref, within };
 }
 
 /** The end of what it has said on its console. @throws DomainError NotFound, Gone, InvalidRequest (its provider cannot) */

@@ -14,6 +14,7 @@ import { createLeaseWaits } from './lease-waits.ts';
 import { refusalOf } from './problem.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { leaseRoutes } from './routes/leases.ts';
+import { imageRoutes } from './routes/images.ts';
 import { operatorRoutes } from './routes/operator.ts';
 import { outputRoutes } from './routes/output.ts';
 import { poolRoutes } from './routes/pools.ts';
@@ -71,6 +72,7 @@ export async function createApi(deps: ApiDeps): Promise<Api> {
       outputRoutes,
       blobRoutes,
       transferRoutes,
+      imageRoutes,
       operatorRoutes,
       upkeepRoutes,
       poolRoutes,

@@ -67,6 +67,13 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'machine console': ['slipway machine console web.1', 'slipway machine console web.1 --bytes 200 --raw'],
   'machine userdata': ['slipway machine userdata web.1', 'slipway machine userdata web.1 --from changed.yaml'],
   'machine forget': ['slipway machine forget web.1 --reason "the account was closed" --yes'],
+  image: ['slipway image list', 'slipway image capture web.1 web-ready'],
+  'image list': ['slipway image list', 'slipway image list --provider qemu --json'],
+  'image capture': [
+    'slipway image capture web.1 web-ready',
+    'slipway task run web -- sync && slipway image capture web.1 web-ready        of a machine that runs',
+  ],
+  'image remove': ['slipway image remove qemu web-ready --yes'],
   pool: ['slipway pool list', 'slipway pool show web', 'slipway pool set web --target 5'],
   'pool list': ['slipway pool list', 'slipway pool list --json'],
   'pool show': ['slipway pool show web'],

@@ -6,6 +6,7 @@ import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addFile } from './commands/file.ts';
 import { addLease } from './commands/lease.ts';
+import { addImage } from './commands/image.ts';
 import { addOperator } from './commands/operator.ts';
 import { addPool } from './commands/pool.ts';
 import { addQuota } from './commands/quota.ts';
@@ -92,6 +93,7 @@ export function build(program: Program, done: (code: number) => void): Command {
   addTask(root, action);
   addFile(root, action);
   addOperator(root, action);
+  addImage(root, action);
   addPool(root, action);
   addQuota(root, action);
   addSweep(root, action);

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { BundleDetail, BundleReport, BundleView } from '../contract/bundle-views.ts';
 import type { LeaseListing, LeaseView, MachineListing, MachineView, ProviderView } from '../contract/http.ts';
+import type { CaptureStatus, ImageListing } from '../contract/images.ts';
 import type { Evidence } from '../domain/evidence.ts';
 import { DomainError } from '../domain/failure.ts';
 import { hasReached } from '../contract/wait.ts';
@@ -88,6 +89,14 @@ export interface SlipwayClient {
     evidenceTail(machineId: string, evidence: Evidence): Promise<string>;
     /** The last 4 KiB of what a step of its customizing wrote; steps count from 0. */
     stepTail(machineId: string, step: number, stream: Stream, generation?: number): Promise<string>;
+  };
+  /** At providers that keep them. */
+  readonly images: {
+    list(provider?: string): Promise<readonly ImageListing[]>;
+    /** Answers when all of it is there. @throws DomainError InvalidRequest (not now), IdConflict (another has that name) */
+    capture(machineId: string, name: string): Promise<ImageListing>;
+    /** @throws DomainError NotFound, InvalidRequest (it is of the settings, or machines lie upon it) */
+    remove(provider: string, name: string): Promise<ImageListing>;
   };
   readonly pools: {
     list(): Promise<readonly PoolListing[]>;
@@ -257,6 +266,21 @@ export function createClient(find: FindEndpoint, options: TransportOptions = {})
       check: () => json('/v1/bundles/check'),
     },
     checkProviders: (name) => json('/v1/providers', { query: { name } }),
+    images: {
+      list: (provider) => json('/v1/images', { query: { provider } }),
+      capture: async (machineId, name) => {
+        const path = `/v1/machines/${encodeURIComponent(machineId)}/images/${encodeURIComponent(name)}`;
+        for (;;) {
+          const { image } = await json<CaptureStatus>(path, { method: 'PUT', body: {} });
+          if (image) return image;
+        }
+      },
+      remove: (provider, name) =>
+        json(`/v1/providers/${encodeURIComponent(provider)}/images/${encodeURIComponent(name)}`, {
+          method: 'DELETE',
+          once: true,
+        }),
+    },
     standing: {
       list: (provider) => json(`/v1/providers/${encodeURIComponent(provider)}/machines`),
       putBack: (provider, machine) =>

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { leaseResult, leaseStatus, machineStatus, notification, taskStatus, taskSummary } from './answers.ts';
 import { bundleFile } from './bundle.ts';
 import { bundleDetail, bundleReport, bundleView } from './bundle-views.ts';
+import { captureStatus, imageListing } from './images.ts';
 import { inventoryFile } from './inventory.ts';
 import {
   leaseListing,
@@ -70,6 +71,8 @@ const answered: Readonly<Record<string, z.ZodType>> = {
   'bundle-detail': bundleDetail,
   'bundle-report': bundleReport,
   'provider-view': providerView,
+  'image-listing': imageListing,
+  'capture-status': captureStatus,
   'standing-machine': standingMachine,
   'sweep-report': sweepReport,
   'ledger-line': ledgerLine,

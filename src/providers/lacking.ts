@@ -5,6 +5,7 @@ const words = {
   power: 'switches no machines on and off',
   console: 'has no consoles to read',
   userData: 'keeps no user-data',
+  images: 'keeps no images',
 } as const;
 
 /** A provider is asked for what it does not have. @param able names of those that do */

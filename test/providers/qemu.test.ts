@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,8 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { qemuProgram } from '../../src/providers/qemu/arguments.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
-import { isRoot } from '../support/local-machines.ts';
+import { withQmp } from '../../src/providers/qemu/qmp.ts';
+import { isRoot, until } from '../support/local-machines.ts';
 import { blankDisk, qemuBench, type QemuBench } from '../support/qemu-machines.ts';
 import { withoutQemu } from '../support/vm-image.ts';
 
@@ -204,6 +205,76 @@ describe.skipIf(skips)('a machine of qemu', () => {
     await images?.remove('mine', signal());
     await expect(images?.resolve('mine', signal())).rejects.toMatchObject({ type: 'NotFound' });
     await expect(images?.remove('blank', signal())).rejects.toMatchObject({ type: 'InvalidRequest' });
+  }, 60_000);
+});
+
+describe.skipIf(skips)('an image that is taken of a machine', () => {
+  it('is none when the machine goes meanwhile, or is being made, and leaves nothing', async () => {
+    const large = join(files, 'large.raw');
+    // Large enough that its copy takes longer than the end of its machine.
+    execFileSync('sh', [
+      '-c',
+      `cp ${blank} ${large}; dd if=/dev/urandom of=${large} bs=1M seek=1 count=400 2>/dev/null`,
+    ]);
+    const own = bench({ images: { blank: { file: large } } });
+    const { folder, provider, make, signal, destroyed } = own;
+    const captured = join(folder, 'captured');
+    try {
+      const { ref } = await make();
+      await provider.power?.(ref, 'off', signal());
+      const taking = expect(provider.images?.capture(ref, 'one', signal())).rejects.toMatchObject({ type: 'Gone' });
+      await until(
+        async () => existsSync(join(captured, '.new-one', 'disk.qcow2')) || undefined,
+        () => 'no capture has begun',
+      );
+      await destroyed(ref);
+      await taking;
+      expect(readdirSync(captured)).toEqual([]);
+
+      const other = (await make()).ref;
+      const record = join(folder, 'm', other['machine'] ?? '', 'machine.json');
+      const text = readFileSync(record, 'utf8');
+      writeFileSync(record, text.replace('"phase":"on"', '"phase":"making"'));
+      await expect(provider.images?.capture(other, 'two', signal())).rejects.toMatchObject({
+        type: 'InvalidRequest',
+        message: expect.stringMatching(/^Machine .* is being made\.$/),
+      });
+      writeFileSync(record, text);
+      expect(readdirSync(captured)).toEqual([]);
+    } finally {
+      await own.close();
+      rmSync(large);
+    }
+  }, 60_000);
+
+  it('by a process that was killed over it is cleared away by the next one, with the job that QEMU goes on with', async () => {
+    const own = bench();
+    const { folder, provider, make, signal } = own;
+    try {
+      const { ref } = await make();
+      const machine = ref['machine'] ?? '';
+      const part = join(folder, 'captured', '.new-left');
+      mkdirSync(part, { recursive: true });
+      writeFileSync(join(part, 'of'), `${machine}.1`);
+      const asked = <T>(command: string, args?: Readonly<Record<string, unknown>>) =>
+        withQmp(join(folder, 'm', machine, 'qmp'), signal(), async (qmp) => (await qmp.execute(command, args)) as T);
+      await asked('drive-backup', {
+        'job-id': 'capture',
+        device: 'disk',
+        target: join(part, 'disk.qcow2'),
+        format: 'qcow2',
+        sync: 'full',
+        'auto-dismiss': false,
+      });
+      const after = own.again();
+      await after.list(own.installation, signal());
+      expect(await asked('query-jobs')).toEqual([]);
+      expect(readdirSync(join(folder, 'captured'))).toEqual([]);
+      expect(await provider.images?.capture(ref, 'left', signal())).toMatchObject({ name: 'left' });
+      expect(readdirSync(join(folder, 'captured', 'left')).toSorted()).toEqual(['disk.qcow2', 'image.json']);
+    } finally {
+      await own.close();
+    }
   }, 60_000);
 });
 

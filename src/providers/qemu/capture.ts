@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../../domain/failure.ts';
 import { inFolder } from './arguments.ts';
-import { nameOf } from './machines.ts';
+import { isGone, nameOf } from './machines.ts';
 import type { QemuPaths } from './paths.ts';
 import { diskFull, findQemu, isFullText, qemuImg } from './process.ts';
 import { withQmp } from './qmp.ts';
-import { machineFolder } from './record.ts';
+import { loadRecord, machineFolder, type MachineRecord } from './record.ts';
 
 const job = 'capture';
 const lookEveryMs = 100;
@@ -17,19 +17,11 @@ interface Job {
   readonly error?: string;
 }
 
-/**
- * The machine's whole disk as it is at this moment, while the machine goes on: what its guest has not written yet is missing,
- * as after a power cut.
- * @throws DomainError CapacityUnavailable (the disk is full), ProviderUnavailable
- */
-export async function takeDisk(paths: QemuPaths, id: string, file: string, signal: AbortSignal): Promise<void> {
-  const folder = machineFolder(paths, id);
-  if ((await findQemu(nameOf(id), folder)) === undefined) {
-    await qemuImg(['convert', '-q', '-O', 'qcow2', join(folder, inFolder.disk), file], signal);
-    return;
-  }
+/** What a machine's QEMU is asked, of its capture. */
+function jobsOf(paths: QemuPaths, id: string, signal: AbortSignal) {
+  const path = join(machineFolder(paths, id), inFolder.qmp);
   const ask = <T>(command: string, args?: Readonly<Record<string, unknown>>): Promise<T> =>
-    withQmp(join(folder, inFolder.qmp), signal, async (qmp) => (await qmp.execute(command, args)) as T);
+    withQmp(path, signal, async (qmp) => (await qmp.execute(command, args)) as T);
   const find = async (): Promise<Job | undefined> => (await ask<Job[]>('query-jobs')).find((each) => each.id === job);
   const end = async (): Promise<void> => {
     const there = await find();
@@ -39,7 +31,52 @@ export async function takeDisk(paths: QemuPaths, id: string, file: string, signa
       else await pause(lookEveryMs);
     }
   };
-  // Of a capture whose process died.
+  return { ask, find, end };
+}
+
+/** Ends what a capture has left going whose process died. @throws DomainError ProviderUnavailable */
+export async function endCapture(paths: QemuPaths, id: string, signal: AbortSignal): Promise<void> {
+  if ((await findQemu(nameOf(id), machineFolder(paths, id))) !== undefined) await jobsOf(paths, id, signal).end();
+}
+
+/**
+ * The machine's whole disk as it is at this moment, while the machine goes on: what its guest has not written yet is missing,
+ * as after a power cut. The machine is kept from nothing meanwhile: when it is switched, made anew or destroyed, there is no
+ * image.
+ * @throws DomainError Gone, InvalidRequest (not now), CapacityUnavailable (the disk is full), ProviderUnavailable
+ */
+export async function captureMachine(paths: QemuPaths, id: string, file: string, signal: AbortSignal): Promise<void> {
+  const before = await loadRecord(paths, id);
+  if (before?.phase === 'making') throw notNow(before, 'is being made');
+  const unchanged = async (): Promise<void> => {
+    const now = await loadRecord(paths, id);
+    if (!before || !now || now.phase === 'destroying') throw isGone(id);
+    const same = now.generation === before.generation && now.boots === before.boots && now.phase === before.phase;
+    if (!same) throw notNow(now, 'was switched or made anew while an image was taken of it');
+  };
+  await unchanged();
+  try {
+    await takeDisk(paths, id, file, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    await unchanged();
+    throw error;
+  }
+  await unchanged();
+}
+
+const notNow = ({ tags }: MachineRecord, why: string): DomainError =>
+  new DomainError('InvalidRequest', `Machine ${tags['slipway-machine']} ${why}.`, {
+    hint: 'Take it when the machine runs, or is off.',
+  });
+
+async function takeDisk(paths: QemuPaths, id: string, file: string, signal: AbortSignal): Promise<void> {
+  const folder = machineFolder(paths, id);
+  if ((await findQemu(nameOf(id), folder)) === undefined) {
+    await qemuImg(['convert', '-q', '-O', 'qcow2', join(folder, inFolder.disk), file], signal);
+    return;
+  }
+  const { ask, find, end } = jobsOf(paths, id, signal);
   await end();
   await ask('drive-backup', {
     'job-id': job,

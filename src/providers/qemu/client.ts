@@ -5,13 +5,14 @@ import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
 import type { CreateSpec, MachineState, Provider } from '../provider.ts';
 import { noneIfMissing } from '../../host/missing.ts';
-import { takeDisk } from './capture.ts';
+import { captureMachine } from './capture.ts';
 import { forgetOldTombstones, hasTombstone, layTombstone } from '../tombstones.ts';
 import { knownAccelerator } from './accelerator.ts';
 import { inFolder, qemuProgram } from './arguments.ts';
 import { checkQemu } from './check.ts';
 import { consoleTail } from './console.ts';
 import { createImages } from './images.ts';
+import { alone, roomLock } from './locked.ts';
 import {
   createMachine,
   isGone,
@@ -74,11 +75,15 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
   let expireAtMs = 0;
   let tendAtMs = 0;
 
-  /** Now and then, with what is asked anyway: nobody may wait any more for a template that boots. */
-  async function tendTemplates(signal: AbortSignal): Promise<void> {
+  /** Now and then, with what is asked anyway: nobody may wait any more for a template that boots, or for an image. */
+  async function tend(signal: AbortSignal): Promise<void> {
     if (performance.now() < tendAtMs) return;
     tendAtMs = performance.now() + expireEveryMs;
     if (await templates.tend(signal)) tendAtMs = performance.now() + tendBootingEveryMs;
+    // It takes room, and nothing else.
+    await images
+      .tend(signal)
+      .catch((error: unknown) => options.logger?.warn({ error }, 'what a capture has left could not be cleared away'));
   }
 
   /**
@@ -153,7 +158,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       const there = await loadRecord(paths, idOf(key));
       if (there && there.phase !== 'making') return { machine: there.id, key };
       needPrograms(name);
-      await tendTemplates(signal);
+      await tend(signal);
       const { user, ...base } = await baseOf(wanted, spec, signal);
       const { id } = await createMachine(ground, { key, spec, tags, wanted, user, base }, signal);
       signal.throwIfAborted();
@@ -173,7 +178,7 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
 
     async list(owner, signal) {
       signal.throwIfAborted();
-      await tendTemplates(signal);
+      await tend(signal);
       const all = (await loadRecords(paths)).filter(({ tags }) => tags['slipway-installation'] === owner);
       return Promise.all(
         all.map(async (record) => {
@@ -251,18 +256,20 @@ export function createQemuProvider(options: QemuProviderOptions): Provider {
       },
       async capture({ machine = '' }, image, signal) {
         const { generation, image: settings } = await known(machine);
-        // Without its lock: it may be destroyed meanwhile, and then there is nothing to copy.
-        return images.capture(image, `${machine}.${generation}`, settings, (file) =>
-          takeDisk(paths, machine, file, signal),
+        return images.capture(image, `${machine}.${generation}`, settings, (file, closing) =>
+          captureMachine(paths, machine, file, AbortSignal.any([signal, closing])),
         );
       },
-      async remove(image) {
-        const users = (await loadRecords(paths)).filter(({ base }) => base.image === image);
-        if (users.length > 0)
-          throw new DomainError('InvalidRequest', `Image ${image} is what ${users.length} machines lie upon.`, {
-            hint: `The first is ${users[0]?.tags['slipway-machine']}.`,
-          });
-        await images.remove(image);
+      async remove(image, signal) {
+        // Nobody comes to lie upon it meanwhile.
+        await alone(roomLock(paths), signal, async () => {
+          const users = (await loadRecords(paths)).filter(({ base }) => base.image === image);
+          if (users.length > 0)
+            throw new DomainError('InvalidRequest', `Image ${image} is what ${users.length} machines lie upon.`, {
+              hint: `The first is ${users[0]?.tags['slipway-machine']}.`,
+            });
+          await images.remove(image);
+        });
         await templates.forget(image);
       },
     },

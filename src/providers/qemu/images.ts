@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError } from '../../domain/failure.ts';
 import { abortable } from '../../guest/abortable.ts';
 import { replaceFile } from '../../host/atomic-file.ts';
+import { takeLock } from '../../host/lock.ts';
 import type { ImageView } from '../provider.ts';
 import { noneIfMissing } from '../../host/missing.ts';
+import { endCapture } from './capture.ts';
 import { fetchFile, verifyFile, type Digest } from './image-fetch.ts';
 import { diskFormat, type DiskFormat } from './image-format.ts';
 import { alone } from './locked.ts';
@@ -38,14 +40,22 @@ export interface ImageStore {
   /** Configured and captured ones; those that are not on this host yet have no size. */
   list(): Promise<readonly ImageView[]>;
   /** Takes a new one. `take` writes a whole disk to the path that it is given. @throws DomainError IdConflict */
-  capture(name: string, of: string, settings: ImageSettings, take: (file: string) => Promise<void>): Promise<ImageView>;
+  capture(
+    name: string,
+    of: Captured['of'],
+    settings: ImageSettings,
+    take: (file: string, signal: AbortSignal) => Promise<void>,
+  ): Promise<ImageView>;
   remove(name: string): Promise<void>;
+  /** Clears away what captures and removals have left whose process died. */
+  tend(signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
 const imageName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 export function createImages(provider: string, paths: QemuPaths, settings: QemuSettings): ImageStore {
+  const captureLock = join(paths.locks, 'capture');
   const fetching = new Map<string, Promise<void>>();
   const closing = new AbortController();
   /** Digests that were proven by this process: of a path with this stamp. */
@@ -53,6 +63,16 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
   const configured = (name: string): ImageSettings | undefined =>
     Object.hasOwn(settings.images, name) ? settings.images[name] : undefined;
   const capturedFolder = (name: string): string => join(paths.captured, name);
+
+  /** Alone: what others are making is none of it. */
+  async function clear(signal: AbortSignal): Promise<void> {
+    for (const part of (await readdir(paths.captured).catch(noneIfMissing)) ?? []) {
+      if (!part.startsWith('.')) continue;
+      const of = await readFile(join(paths.captured, part, 'of'), 'utf8').catch(noneIfMissing);
+      if (of !== undefined) await endCapture(paths, of.split('.')[0] ?? '', signal);
+      await rm(join(paths.captured, part), { recursive: true, force: true });
+    }
+  }
 
   async function captured(name: string): Promise<Captured | undefined> {
     if (!imageName.test(name)) return undefined;
@@ -144,7 +164,7 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
         throw new DomainError('InvalidRequest', `${JSON.stringify(name)} is no name for an image.`, {
           hint: 'Letters, digits, dot, underscore and hyphen, at most 63.',
         });
-      return alone(join(paths.locks, 'capture'), closing.signal, async () => {
+      return alone(captureLock, closing.signal, async () => {
         const before = await captured(name);
         if (configured(name) || (before && before.of !== of))
           throw new DomainError('IdConflict', `Provider ${provider} has another image ${name}.`);
@@ -153,7 +173,8 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
           try {
             await rm(part, { recursive: true, force: true });
             await mkdir(part, { recursive: true, mode: 0o700 });
-            await take(join(part, 'disk.qcow2'));
+            await writeFile(join(part, 'of'), of, { mode: 0o600 });
+            await take(join(part, 'disk.qcow2'), closing.signal);
             const given = Object.entries({ kernel, initrd, append, firmware, user, warm }).filter(
               ([, text]) => text !== undefined,
             );
@@ -163,6 +184,7 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
               settings: Object.fromEntries(given),
             };
             await replaceFile(join(part, 'image.json'), `${JSON.stringify(own)}\n`);
+            await rm(join(part, 'of'));
             await rename(part, capturedFolder(name));
           } catch (error) {
             await rm(part, { recursive: true, force: true });
@@ -179,7 +201,23 @@ export function createImages(provider: string, paths: QemuPaths, settings: QemuS
       if (configured(name))
         throw new DomainError('InvalidRequest', `Image ${name} is one of slipway.yaml: it is removed there.`);
       if (!imageName.test(name)) return;
-      await rm(capturedFolder(name), { recursive: true, force: true });
+      // At once: half an image is none.
+      const aside = join(paths.captured, `.gone-${name}`);
+      await rm(aside, { recursive: true, force: true });
+      await rename(capturedFolder(name), aside).catch(noneIfMissing);
+      await rm(aside, { recursive: true, force: true });
+    },
+
+    async tend(signal) {
+      const names = (await readdir(paths.captured).catch(noneIfMissing)) ?? [];
+      if (!names.some((name) => name.startsWith('.'))) return;
+      const taken = await takeLock(captureLock);
+      if (!taken.held) return;
+      try {
+        await clear(signal);
+      } finally {
+        await taken.release();
+      }
     },
 
     close: () => closing.abort(new DomainError('ProviderUnavailable', `Provider ${provider} is closed.`)),
