@@ -9,7 +9,8 @@ const port = z.int().min(1).max(65_535);
 const hostKey = z
   .string()
   .regex(
-    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+={0,2}( .*)?$/,
+    // Each begins with its own type: what is no key would be taken for a stranger's at the first login, and the machine out.
+    /^(ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}|(ecdsa-sha2-nistp(256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY|384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQ|521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjE)|ssh-rsa AAAAB3NzaC1yc2E)[A-Za-z0-9+/]{50,}={0,2})( .*)?$/,
     'must be a public key, such as ssh-ed25519 AAAA… (on the machine: cat /etc/ssh/ssh_host_ed25519_key.pub)',
   )
   .describe(
@@ -83,7 +84,8 @@ export const inventoryFile = z
         context.addIssue({ code: 'custom', path: ['machines', name, key], message });
       for (const key of ['user', 'identityFile'] as const)
         if (!(key in each) && !(key in file)) raise(key, 'is missing: say it here, or above for all machines');
-      const where = `${each.address} port ${String(each.port ?? 22)}`;
+      // Of a name the case means nothing.
+      const where = `${each.address} port ${String(each.port ?? 22)}`.toLowerCase();
       const other = at.get(where);
       if (other !== undefined) raise('address', `is machine ${other}: a machine is lent to one lease at a time`);
       at.set(where, other ?? name);

@@ -9,6 +9,8 @@ import { mistakeText } from '../../src/config/yaml-mistakes.ts';
 import { fits } from '../../src/domain/inventory.ts';
 import { freshFolder } from '../output/store-kit.ts';
 
+const ed25519 = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${'J8'.repeat(21)}J`;
+const rsa = `ssh-rsa AAAAB3NzaC1yc2E${'AQAB'.repeat(64)}=`;
 const good = `user: lab
 identityFile: keys/slipway
 resetCommands:
@@ -16,14 +18,14 @@ resetCommands:
 machines:
   rack1:
     address: 10.0.7.11
-    hostKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8 root@rack1
+    hostKey: ${ed25519} root@rack1
     labels: {gpu: a100, os: debian}
   rack.2:
     address: rack2.lab
     port: 2222
     user: root
     identityFile: ~/.ssh/rack2
-    hostKey: ssh-rsa AAAAB3NzaC1yc2E=
+    hostKey: ${rsa}
 `;
 
 async function withInventory(text?: string) {
@@ -47,7 +49,7 @@ describe('an inventory', () => {
           address: '10.0.7.11',
           port: 22,
           user: 'lab',
-          hostKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8',
+          hostKey: ed25519,
           identityFile: join(folder, 'keys/slipway'),
           labels: { gpu: 'a100', os: 'debian' },
         },
@@ -56,7 +58,7 @@ describe('an inventory', () => {
           address: 'rack2.lab',
           port: 2222,
           user: 'root',
-          hostKey: 'ssh-rsa AAAAB3NzaC1yc2E=',
+          hostKey: rsa,
           identityFile: join(homedir(), '.ssh/rack2'),
           labels: {},
         },
@@ -74,8 +76,8 @@ describe('an inventory', () => {
     adress: 10.0.7.12
     hostKey: AAAAC3NzaC1lZDI1NTE5AAAAIJ8
     labels: {slots: 4}
-  rack3: {address: 10.0.7.11, port: 22, hostKey: ssh-ed25519 AAAA}
-  rack4: {address: 10.0.7.11, hostKey: ssh-ed25519 AAAA}
+  rack3: {address: rack.example.com, port: 22, hostKey: ${ed25519}}
+  rack4: {address: Rack.example.com, hostKey: ssh-ed25519 AAAA}
 `);
     expect(inventory.mistakes()).toEqual([
       'lab.yaml:3:5 machines.rack1.hostKey: is missing; expected text',
@@ -92,8 +94,9 @@ describe('an inventory', () => {
       expect.stringContaining('machines.rack4.user: is missing'),
       expect.stringContaining('machines.rack4.identityFile: is missing'),
       expect.stringContaining('machines.rack4.address: is machine rack3'),
+      expect.stringContaining('machines.rack4.hostKey: must be a public key, such as'),
     ]);
-    expect(() => inventory.current()).toThrow(/^lab\.yaml has 14 mistakes: /);
+    expect(() => inventory.current()).toThrow(/^lab\.yaml has 15 mistakes: /);
   });
 
   it('stays in force as it last was good, is read again when it changes, and may be missing at first', async () => {
