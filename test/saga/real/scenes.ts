@@ -15,6 +15,9 @@ import { sha256, type TestStack } from '../../support/stack.ts';
 import { until } from '../../support/until.ts';
 import type { Side } from '../cells.ts';
 
+export const stages = ['early', 'late', 'last'] as const;
+export type Stage = (typeof stages)[number];
+
 /** How a stack comes to a call of an activity that is held there, and what it must come to after its worker was killed. */
 export interface Scene {
   /** Declared with a pool of its own, of this reclaim policy. */
@@ -22,11 +25,13 @@ export interface Scene {
   /** A text that only the input of the call that is meant has. */
   readonly text: (id: string, side: Side) => string;
   readonly reach?: (stack: TestStack, id: string, side: Side) => Promise<unknown>;
-  /** It runs inside a workflow task, which waits for nobody: its call comes last. */
-  readonly last?: true;
+  /** When its call comes: `late` where it is given up after minutes, `last` inside a workflow task, which waits for nobody. */
+  readonly stage?: Exclude<Stage, 'early'>;
   readonly finish: (stack: TestStack, id: string, side: Side) => Promise<void>;
 }
 
+/** All cells are on their way at once. */
+const reachMs = 150_000;
 const run = 'echo run >> $HOME/runs; cat $HOME/runs';
 const counting =
   'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; echo oops $i >&2; [ $((i % 10)) -eq 0 ] && sleep 0.05; done';
@@ -75,7 +80,7 @@ const heldWith = (then: Scene['reach'], finish: Scene['finish']): Scene => ({
 const longTask = { command: ['sh', '-c', `${run}; sleep 600`], graceMs: 2_000 };
 async function running(stack: TestStack, id: string, taskId = 'a'): Promise<void> {
   await stack.runTask(id, taskId, longTask);
-  await until(`${id}/${taskId} runs`, async () => (await stack.output(id, taskId, 'stdout')).length > 0);
+  await until(`${id}/${taskId} runs`, async () => (await stack.output(id, taskId, 'stdout')).length > 0, reachMs);
 }
 /** Its output as far as it came is that of one run. */
 async function ranOnce(stack: TestStack, id: string, taskId = 'a'): Promise<void> {
@@ -131,8 +136,8 @@ async function useAgain(stack: TestStack, id: string): Promise<void> {
   await whole(stack, `v-${id}`);
 }
 
-export const scenes: Readonly<Record<ActivityName, Scene>> = {
-  resolveBundle: { ...withJob(), last: true },
+const scenes: Readonly<Record<ActivityName, Scene>> = {
+  resolveBundle: { ...withJob(), stage: 'last' },
   createMachine: withJob(),
   awaitRunning: withJob('slow'),
   awaitAccessible: withJob('slow'),
@@ -181,22 +186,25 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
       expect((await stack.get(id)).attempts).toMatchObject([{ phase: 'gone', failedStep: { exitCode: 3 } }]);
     },
   },
-  powerMachine: heldWith(
-    async (stack, id) => {
-      const machine = temporal(stack, machineWorkflowId(`${id}.1`));
-      await machine.startUpdate('power', { args: [{ action: 'reset' }], waitForStage: 'ACCEPTED' });
-    },
-    async (stack, id) => {
-      const machine = temporal(stack, machineWorkflowId(`${id}.1`));
-      await until(`${id} was reset`, async () => {
-        const { power } = await machine.query<MachineStatus>('status');
-        return power?.action === 'reset' && power.underWay !== true;
-      });
-      // Booted anew, and the same machine.
-      await stack.runTask(id, 'look', { command: ['echo', 'up'] });
-      expect((await stack.follow(id, 'look')).out.toString()).toBe('up\n');
-    },
-  ),
+  powerMachine: {
+    stage: 'late',
+    ...heldWith(
+      async (stack, id) => {
+        const machine = temporal(stack, machineWorkflowId(`${id}.1`));
+        await machine.startUpdate('power', { args: [{ action: 'reset' }], waitForStage: 'ACCEPTED' });
+      },
+      async (stack, id) => {
+        const machine = temporal(stack, machineWorkflowId(`${id}.1`));
+        await until(`${id} was reset`, async () => {
+          const { power } = await machine.query<MachineStatus>('status');
+          return power?.action === 'reset' && power.underWay !== true;
+        });
+        // Booted anew, and the same machine.
+        await stack.runTask(id, 'look', { command: ['echo', 'up'] });
+        expect((await stack.follow(id, 'look')).out.toString()).toBe('up\n');
+      },
+    ),
+  },
   killTask: heldWith(
     async (stack, id) => {
       await running(stack, id);
@@ -211,7 +219,9 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
     text: ofLease,
     reach: async (stack, id) => {
       await open(stack, id, { bundle: 'bare', job: longTask, attempts: 1 });
-      await until(`${id} runs`, async () => (await stack.output(id, 'job', 'stdout').catch(() => '')).length > 0);
+      const hasSaid = async (): Promise<boolean> =>
+        (await stack.output(id, 'job', 'stdout').catch(() => '')).length > 0;
+      await until(`${id} runs`, hasSaid, reachMs);
       await temporal(stack, machineWorkflowId(`${id}.1`)).terminate('by hand');
     },
     finish: async (stack, id) => {
@@ -265,10 +275,14 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
     reach: async (stack, id, side) => {
       await held(stack, `u-${id}`, id);
       await open(stack, id, { bundle: id, job });
-      await until(`${id} waits for its turn`, async () => {
-        const { waiting } = await stack.json<{ waiting: readonly unknown[] }>(`/v1/pools/${id}`);
-        return waiting.length > 0;
-      });
+      await until(
+        `${id} waits for its turn`,
+        async () => {
+          const { waiting } = await stack.json<{ waiting: readonly unknown[] }>(`/v1/pools/${id}`);
+          return waiting.length > 0;
+        },
+        reachMs,
+      );
       if (side === 'after') await temporal(stack, `pool/${id}`).terminate('by hand');
     },
     finish: async (stack, id) => {
@@ -294,7 +308,7 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
   reloadMachine: renewing('reload'),
   resetGuest: renewing('reset'),
   planSchedule: {
-    last: true,
+    stage: 'last',
     text: (_, side) => `${side === 'before' ? 1 : 2} 3 * * *`,
     // Its pool is declared then.
     finish: (stack, id) =>
@@ -312,3 +326,16 @@ export const scenes: Readonly<Record<ActivityName, Scene>> = {
     },
   },
 };
+
+/** Those that a type of providers can come to, and why not the others. */
+export function scenesOn(type: string): {
+  readonly scenes: Readonly<Partial<Record<ActivityName, Scene>>>;
+  readonly left: Readonly<Partial<Record<ActivityName, string>>>;
+} {
+  if (type !== 'static') return { scenes, left: {} };
+  const { reloadMachine: _, ...rest } = scenes;
+  return {
+    scenes: { ...rest, inspectMachine: renewing('reset') },
+    left: { reloadMachine: 'a pool cannot have a standing machine made anew' },
+  };
+}
