@@ -50,7 +50,7 @@ system_info:
   ssh_svcname: ssh
 cloud_init_modules: [bootcmd, write-files, resizefs, set_hostname, update_hostname, users-groups, ssh]
 cloud_config_modules: [set-passwords, runcmd]
-cloud_final_modules: [package-update-upgrade-install, scripts-per-boot, scripts-per-instance, scripts-user, phone-home, final-message, power-state-change]
+cloud_final_modules: [package-update-upgrade-install, keys-to-console, scripts-per-boot, scripts-per-instance, scripts-user, phone-home, final-message, power-state-change]
 CLOUD
 rm -f "$root/etc/resolv.conf" && echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/machine-id" "$root/etc/hostname" "$root"/boot/initrd*
