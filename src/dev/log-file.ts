@@ -18,13 +18,16 @@ export function openLog(path: string): number {
 
 const tailBytes = 4096;
 
-/** The last lines of a log that say something, for a message: at most 4 KiB of it is read. */
-export function lastLines(path: string, count: number): readonly string[] {
+/**
+ * The last lines of a log that say something, for a message: at most 4 KiB of it is read.
+ * @param from bytes of it that are of no interest
+ */
+export function lastLines(path: string, count: number, from = 0): readonly string[] {
   if (!existsSync(path)) return [];
   const file = openSync(path, 'r');
   try {
     const { size } = fstatSync(file);
-    const buffer = Buffer.alloc(Math.min(size, tailBytes));
+    const buffer = Buffer.alloc(Math.max(Math.min(size - from, tailBytes), 0));
     const read = readSync(file, buffer, 0, buffer.length, size - buffer.length);
     return (
       buffer
@@ -37,5 +40,15 @@ export function lastLines(path: string, count: number): readonly string[] {
     );
   } finally {
     closeSync(file);
+  }
+}
+
+/** What a line of a log says to a person: of one of ours, which are JSON, its sentence. */
+export function sentenceOf(line: string): string {
+  try {
+    const { msg } = JSON.parse(line) as { readonly msg?: unknown };
+    return typeof msg === 'string' ? msg : line;
+  } catch {
+    return line;
   }
 }

@@ -1,9 +1,9 @@
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../domain/failure.ts';
 import { isGivenUp } from '../domain/given-up.ts';
 import type { BoundProcess } from './bound-process.ts';
-import { lastLines, openLog } from './log-file.ts';
+import { lastLines, openLog, sentenceOf } from './log-file.ts';
 import type { OnProgress } from './progress.ts';
 import { afterEnd, noLives, type Lives } from './restart-policy.ts';
 
@@ -89,16 +89,19 @@ export class Service {
       if (next.act === 'give-up') return this.#givenUp(next.failedStarts, life.text);
       lives = next.lives;
       const seconds = (next.delayMs / 1000).toFixed(1);
-      onProgress({ step: name, text: `The ${name} ${life.text}; starting it again in ${seconds} s.`, warning: true });
+      const why = life.said === undefined ? '' : `: ${life.said}`;
+      const text = `The ${name} ${life.text}${why}; starting it again in ${seconds} s.`;
+      onProgress({ step: name, text, warning: true });
       await pause(next.delayMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       if (this.#stopping.signal.aborted) return undefined;
     }
   }
 
   /** One process from its start to its end. */
-  async #live(): Promise<{ readyForMs: number | undefined; text: string }> {
+  async #live(): Promise<{ readyForMs: number | undefined; text: string; said?: string }> {
     const { name, launch, awaitReady, readyWithinMs, onProgress } = this.#spec;
     const log = openLog(this.#spec.log);
+    const { size: saidBefore } = fstatSync(log);
     let process: BoundProcess;
     try {
       process = await launch(log);
@@ -124,7 +127,9 @@ export class Service {
         const within = `was not ready within ${readyWithinMs / 1000} s`;
         return { readyForMs: undefined, text: isGivenUp(error) ? within : `failed: ${(error as Error).message}` };
       }
-      return { readyForMs: undefined, text: `ended before it was ready (${describe(await process.ended)})` };
+      const text = `ended before it was ready (${describe(await process.ended)})`;
+      const last = lastLines(this.#spec.log, 1, saidBefore).at(-1);
+      return { readyForMs: undefined, text, ...(last === undefined ? {} : { said: sentenceOf(last) }) };
     }
     const readyAt = performance.now();
     const end = await process.ended;

@@ -120,6 +120,7 @@ describe('a stack in the foreground', () => {
     expect(await dev.over).toBe(1);
     expect(dev.said()).toMatch(/The worker ended before it was ready \(exit 3\), 5 times in a row\. Its last lines:/);
     expect(dev.said()).toContain('the stand-in worker is broken on purpose');
+    expect(dev.said()).toMatch(/\(exit 3\): .*broken on purpose.*; starting it again in/);
     expect(dev.said()).toContain(join(kit.state.log, 'worker.log'));
     expect(processesOf(kit.state)).toEqual([]);
     expect(existsSync(kit.state.stack)).toBe(false);
