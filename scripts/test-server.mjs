@@ -8,7 +8,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { findOnPath, isExecutable } from '../dist/dev/find-on-path.js';
+import { findOnPath, isExecutable } from '../dist/host/find-on-path.js';
 import { takeLock } from '../dist/host/lock.js';
 import { freePorts } from '../dist/dev/ports.js';
 import { runCommand } from '../dist/dev/run-command.js';
