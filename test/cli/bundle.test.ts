@@ -24,7 +24,9 @@ it('bundles are listed, shown and checked without a stack, with every mistake wh
   await write('web.yaml', 'extends: base\nparameters: [{name: port, type: int, default: 80}]\n');
   await write('base.yaml', 'part: true\nvariants: [{provider: local}]\ncommands: [{run: [echo, hi]}]\n');
   const list = await run('bundle', 'list');
-  expect(list.stdout).toMatch(/^BUNDLE +PROVIDERS +STATE +SUMMARY\nbase +local +part\nhello +local +good/);
+  expect(list.stdout).toMatch(
+    /^BUNDLE +PROVIDERS +STATE +SUMMARY\nbase +local +part\ndebian +qemu +good.*\nhello +local +good/,
+  );
   const shown = await run('bundle', 'show', 'web');
   expect(shown).toMatchObject({ code: 0, stderr: '  slipway lease create --bundle web\n' });
   expect(shown.stdout).toMatch(
@@ -42,7 +44,7 @@ it('bundles are listed, shown and checked without a stack, with every mistake wh
   expect(await run('bundle', 'check')).toMatchObject({
     code: 2,
     stdout: 'bundles/web.yaml:2:1   unknown key `atempts`; did you mean attempts?\n',
-    stderr: '1 mistake in 1 of 4 files. Not to be leased until mended: web.\n',
+    stderr: '1 mistake in 1 of 5 files. Not to be leased until mended: web.\n',
   });
   expect(JSON.parse((await run('bundle', 'show', 'web', '--json')).stdout)).toMatchObject({ inForce: false });
 });
