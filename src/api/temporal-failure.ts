@@ -54,22 +54,30 @@ export function domainErrorOf(error: unknown): DomainError | undefined {
   if (error instanceof WorkflowNotFoundError) {
     return new DomainError('NotFound', `There is no open workflow ${error.workflowId}.`, { cause: error });
   }
+  if (error instanceof QueryNotRegisteredError && !isUnknownQuery(error)) return notNow(error.message, error);
   if (error instanceof QueryNotRegisteredError || error instanceof QueryRejectedError) {
     return new DomainError('NotFound', 'That workflow does not answer such a question.', { cause: error });
   }
   const grpc = grpcOf(error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || (grpc !== undefined && passing.has(grpc.code))) {
-    return new DomainError('ProviderUnavailable', `The stack does not answer now: ${grpc?.details ?? 'timed out'}.`, {
-      hint: 'slipway dev status says whether Temporal and the worker run; asking again does no harm.',
-      retryAfterMs: 1_000,
-      cause: error,
-    });
+    return notNow(grpc?.details ?? 'timed out', error);
   }
   if (grpc?.code === code.notFound) {
     return new DomainError('NotFound', grpc.details, { cause: error });
   }
   return undefined;
 }
+
+/** The SDK's class stands for whatever failed a query, a worker that was killed over it among them. */
+const isUnknownQuery = ({ message }: QueryNotRegisteredError): boolean =>
+  /did not register a handler|Unknown query/.test(message);
+
+const notNow = (why: string, cause: unknown): DomainError =>
+  new DomainError('ProviderUnavailable', `The stack does not answer now: ${why}.`, {
+    hint: 'slipway dev status says whether Temporal and the worker run; asking again does no harm.',
+    retryAfterMs: 1_000,
+    cause,
+  });
 
 function ofFailure(failure: ApplicationFailure): DomainError {
   const type = isFailureType(failure.type) ? failure.type : 'Internal';
