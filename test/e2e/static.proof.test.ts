@@ -107,6 +107,7 @@ describe.skipIf(sshdPath === undefined)('leases on standing machines', () => {
     const ledger = await stack.json<readonly LedgerLine[]>('/v1/ledger');
     expect(ledger.map(({ provider, out }) => [provider, out])).toEqual([
       ['local', undefined],
+      ['qemu', undefined],
       ['lab', 1],
     ]);
     const [check] = await stack.json<readonly { ok: boolean; summary: string }[]>('/v1/providers?name=lab');
