@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CaptureStatus, ImageListing } from '../contract/images.ts';
 import { DomainError } from '../domain/failure.ts';
-import { lacking } from '../providers/lacking.ts';
+import { lacking, noProvider } from '../providers/lacking.ts';
 import type { Images, ImageView } from '../providers/provider.ts';
 import type { ApiDeps } from './deps.ts';
 import { ableMachine } from './machines.ts';
@@ -17,11 +17,7 @@ const answerWithinMs = 20_000;
 function imagesOf(deps: Deps, name: string): Images {
   const found = deps.provider(name);
   if (found?.images) return found.images;
-  if (!found) {
-    throw new DomainError('NotFound', `There is no provider ${name}.`, {
-      hint: `configured: ${deps.providers.join(', ')}`,
-    });
-  }
+  if (!found) throw noProvider(name, deps.providers);
   throw lacking(name, 'images', ableOf(deps));
 }
 

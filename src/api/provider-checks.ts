@@ -1,5 +1,6 @@
 import type { ProviderView } from '../contract/http.ts';
 import { DomainError, wholeText } from '../domain/failure.ts';
+import { noProvider } from '../providers/lacking.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { ApiDeps } from './deps.ts';
 
@@ -10,11 +11,7 @@ import type { ApiDeps } from './deps.ts';
 export const checkProviders =
   (providers: ReadonlyMap<string, Provider>, said: readonly string[]): ApiDeps['checkProviders'] =>
   async (name, signal) => {
-    if (name !== undefined && !providers.has(name)) {
-      throw new DomainError('NotFound', `There is no provider ${name}.`, {
-        hint: `configured: ${[...providers.keys()].join(', ')}`,
-      });
-    }
+    if (name !== undefined && !providers.has(name)) throw noProvider(name, [...providers.keys()]);
     const asked = [...providers].filter(([each]) => name === undefined || each === name);
     // Who names one wants to know what it can do now; all of them together are looked over.
     const quick = name === undefined;

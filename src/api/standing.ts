@@ -1,4 +1,5 @@
 import { DomainError } from '../domain/failure.ts';
+import { noProvider } from '../providers/lacking.ts';
 import type { StandingMachine } from '../domain/inventory.ts';
 import type { Standing } from '../providers/provider.ts';
 import type { ApiDeps } from './deps.ts';
@@ -9,10 +10,7 @@ type Deps = Pick<ApiDeps, 'standing' | 'providers'>;
 function standingOf({ standing, providers }: Deps, provider: string): Standing {
   const found = standing(provider);
   if (found) return found;
-  if (!providers.includes(provider)) {
-    const hint = `configured: ${providers.join(', ')}`;
-    throw new DomainError('NotFound', `There is no provider ${provider}.`, { hint });
-  }
+  if (!providers.includes(provider)) throw noProvider(provider, providers);
   const hint = 'slipway machine list';
   throw new DomainError('InvalidRequest', `Provider ${provider} makes its machines; it has no inventory.`, { hint });
 }

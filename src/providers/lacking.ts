@@ -16,3 +16,7 @@ export const lacking = (provider: string, ability: keyof typeof words, able: rea
         ? 'no provider here does.'
         : `${able.join(', ')}: slipway provider list names what each can do.`,
   });
+
+/** No provider is called so. @param configured names of those that there are */
+export const noProvider = (name: string, configured: readonly string[]): DomainError =>
+  new DomainError('NotFound', `There is no provider ${name}.`, { hint: `configured: ${configured.join(', ')}` });
