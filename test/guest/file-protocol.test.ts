@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
@@ -8,7 +8,6 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linesIn } from '../../src/guest/marked-stream.ts';
 import { fileScript, newNonce } from '../../src/guest/scripts.ts';
-import { shells, whichTool } from './protocol.ts';
+import { linkShell, shells, whichTool } from './protocol.ts';
 
 const linux = process.platform === 'linux';
 const block = 64 * 1024;
@@ -27,10 +26,7 @@ describe.skipIf(!linux).each(shells.filter((shell) => whichTool(shell)))('the fi
     folder = mkdtempSync(join(tmpdir(), 'slipway-file-'));
     mkdirSync(join(folder, 'path'));
     writeFileSync(join(folder, 'file.sh'), fileScript);
-    const binary = whichTool(shell) ?? shell;
-    const names =
-      shell === 'busybox' ? execFileSync(binary, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh'];
-    for (const name of names) symlinkSync(binary, join(folder, 'path', name));
+    linkShell(shell, join(folder, 'path'));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -8,7 +8,6 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname, release, tmpdir } from 'node:os';
@@ -16,7 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linesIn } from '../../src/guest/marked-stream.ts';
 import { newNonce, prepareText, taskScript } from '../../src/guest/scripts.ts';
-import { shells, whichTool } from './protocol.ts';
+import { linkShell, shells, whichTool } from './protocol.ts';
 
 const linux = process.platform === 'linux';
 
@@ -27,8 +26,7 @@ describe.skipIf(!linux).each(shells.filter((shell) => whichTool(shell)))('the fi
     folder = mkdtempSync(join(tmpdir(), 'slipway-prepare-'));
     base = join(folder, 'base');
     mkdirSync(join(folder, 'path'));
-    for (const name of shell === 'busybox' ? busyboxTools() : ['sh'])
-      symlinkSync(whichTool(shell) ?? shell, join(folder, 'path', name));
+    linkShell(shell, join(folder, 'path'));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -100,9 +98,3 @@ describe.skipIf(!linux).each(shells.filter((shell) => whichTool(shell)))('the fi
     expect(prepare().at(-1)?.slice(0, 2)).toEqual(['refused', 'disk']);
   });
 });
-
-/** All of its tools by their names, as in an image that has no others. */
-const busyboxTools = (): string[] =>
-  execFileSync(whichTool('busybox') ?? 'busybox', ['--list'], { encoding: 'utf8' })
-    .trim()
-    .split('\n');

@@ -41,19 +41,28 @@ export const shells = ['dash', 'bash', 'busybox'] as const;
 export const whichTool = (name: string): string | undefined =>
   ['/bin', '/usr/bin', '/usr/local/bin', '/sbin'].map((folder) => join(folder, name)).find((path) => existsSync(path));
 
+/** What a shell of this kind finds by name. */
+export function toolsOf(shell: (typeof shells)[number]): readonly string[] {
+  // busybox brings its own tools, too: those differ more than the shells do.
+  if (shell !== 'busybox') return ['sh'];
+  const said = execFileSync(whichTool(shell) ?? shell, ['--list'], { encoding: 'utf8' });
+  return said.trim().split('\n');
+}
+
+/** A folder for PATH in which `sh` is this shell. */
+export function linkShell(shell: (typeof shells)[number], folder: string): void {
+  for (const name of toolsOf(shell)) symlinkSync(whichTool(shell) ?? shell, join(folder, name));
+}
+
 export function startProtocol(
   shell: (typeof shells)[number],
   base = mkdtempSync(join(tmpdir(), 'slipway-task-')),
 ): Protocol {
-  const binary = whichTool(shell) ?? shell;
   mkdirSync(join(base, 'bin'));
   mkdirSync(join(base, 'path'));
   const script = join(base, 'bin', 'task.sh');
   writeFileSync(script, taskScript);
-  // busybox brings its own tools, too: those differ more than the shells do.
-  const names =
-    shell === 'busybox' ? execFileSync(binary, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh'];
-  for (const name of names) symlinkSync(binary, join(base, 'path', name));
+  linkShell(shell, join(base, 'path'));
   const env = {
     PATH: `${join(base, 'path')}:/usr/bin:/bin`,
     HOME: base,

@@ -1,13 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { linesIn } from '../../src/guest/marked-stream.ts';
 import { newNonce, resetScript } from '../../src/guest/scripts.ts';
 import type { shells } from './protocol.ts';
-import { whichTool } from './protocol.ts';
+import { linkShell } from './protocol.ts';
 
 type Shell = (typeof shells)[number];
 
@@ -33,11 +32,7 @@ export function startReset(shell: Shell): ResetBench {
   mkdirSync(join(base, 'bin'), { recursive: true });
   const path = join(root, 'path');
   mkdirSync(path);
-  const binary = whichTool(shell) ?? shell;
-  // busybox brings its own tools, too: those differ more than the shells do.
-  const names =
-    shell === 'busybox' ? execFileSync(binary, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh'];
-  for (const name of names) symlinkSync(binary, join(path, name));
+  linkShell(shell, path);
   writeFileSync(join(base, 'bin', 'reset.sh'), resetScript.replace(/^PATH=/m, `PATH='${path}':`));
   const env = { PATH: `${path}:/usr/bin:/bin`, HOME: home, BASE: base, SLIPWAY_MACHINE: `of ${root}` };
 

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -7,7 +7,7 @@ import { newNonce, resetScript } from '../../src/guest/scripts.ts';
 import { readBoot } from '../../src/providers/local/root-boot.ts';
 import { isRoot, localBench, type TestMachine } from '../support/local-machines.ts';
 import { before, tracesAtHome, tracesOfRoot, type Trace } from '../support/traces.ts';
-import { shells, whichTool } from './protocol.ts';
+import { shells, toolsOf, whichTool } from './protocol.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -81,14 +81,7 @@ describe.skipIf(!isRoot).each(shells.filter((shell) => whichTool(shell)))(
 
     beforeAll(async () => {
       machine = await bench.make(`whole-${shell}.1`);
-      // busybox brings its own tools, too: those differ more than the shells do.
-      const names =
-        shell === 'busybox'
-          ? execFileSync(whichTool(shell) ?? shell, ['--list'], { encoding: 'utf8' })
-              .trim()
-              .split('\n')
-          : ['sh'];
-      const links = names.map((name) => `ln -s ${whichTool(shell) ?? ''} '/var/lib/bb/${name}'`);
+      const links = toolsOf(shell).map((name) => `ln -s ${whichTool(shell) ?? ''} '/var/lib/bb/${name}'`);
       await enter(['/bin/sh'], `mkdir -p /var/lib/bb ${base}/bin\n${links.join('\n')}\n${before}\n`);
       await enter(['/bin/sh', '-c', `cat >${script}`], resetScript.replace(/^PATH=/m, 'PATH=/var/lib/bb:'));
       const [said = []] = await say('baseline', '-');
