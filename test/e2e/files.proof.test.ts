@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { start, type RunOptions } from '../cli/cli-bench.ts';
+import type { RunOptions } from '../cli/cli-bench.ts';
+import { onStack } from '../cli/on-stack.ts';
 import { freshFolder, noise } from '../output/store-kit.ts';
 import { freshId, sha256, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
@@ -22,15 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-const slipway = async (args: readonly string[], options: RunOptions = {}) => {
-  const { api } = JSON.parse(await readFile(join(stack.state, 'stack.json'), 'utf8')) as { api: { url: string } };
-  const env = { SLIPWAY_URL: api.url, SLIPWAY_TOKEN_FILE: join(stack.state, 'token'), ...options.env };
-  const running = start(args, { ...options, env });
-  return {
-    ...running,
-    ended: running.code.then((code) => ({ code, out: running.stdout.text, err: running.stderr.text })),
-  };
-};
+const slipway = (args: readonly string[], options?: RunOptions) => onStack(stack, args, options);
 const run = async (args: readonly string[], options?: RunOptions) => (await slipway(args, options)).ended;
 
 const digestThere = async (path: string): Promise<string> => {

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { start } from '../cli/cli-bench.ts';
+import { onStack } from '../cli/on-stack.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 
@@ -28,13 +28,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const slipway = async (args: readonly string[], stdin = '') => {
-  const { api } = JSON.parse(await readFile(join(stack.state, 'stack.json'), 'utf8')) as { api: { url: string } };
-  const env = { SLIPWAY_URL: api.url, SLIPWAY_TOKEN_FILE: join(stack.state, 'token') };
-  const running = start(args, { env, stdin });
-  const code = await running.code;
-  return { code, out: running.stdout.text, err: running.stderr.text };
-};
+const slipway = async (args: readonly string[], stdin = '') => (await onStack(stack, args, { stdin })).ended;
 
 const keysThere = async (): Promise<string> => {
   const id = freshId('keys');

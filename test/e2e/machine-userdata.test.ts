@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { start } from '../cli/cli-bench.ts';
+import { onStack } from '../cli/on-stack.ts';
 import { blankDisk } from '../support/qemu-machines.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
@@ -44,13 +44,7 @@ describe.skipIf(withoutQemu())('the user-data of a machine of qemu', () => {
     rmSync(folder, { recursive: true });
   });
 
-  const slipway = async (...args: readonly string[]) => {
-    const { api } = JSON.parse(await readFile(join(stack.state, 'stack.json'), 'utf8')) as { api: { url: string } };
-    const env = { SLIPWAY_URL: api.url, SLIPWAY_TOKEN_FILE: join(stack.state, 'token') };
-    const running = start(args, { env });
-    const code = await running.code;
-    return { code, out: running.stdout.text, err: running.stderr.text };
-  };
+  const slipway = async (...args: readonly string[]) => (await onStack(stack, args)).ended;
   const changed = async (text: string) => {
     const file = join(folder, 'changed.yaml');
     await writeFile(file, text);

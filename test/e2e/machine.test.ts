@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkHost } from '../../src/providers/local/host-check.ts';
-import { start } from '../cli/cli-bench.ts';
+import { onStack } from '../cli/on-stack.ts';
 import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 
@@ -30,13 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-const slipway = async (...args: readonly string[]) => {
-  const { api } = JSON.parse(await readFile(join(stack.state, 'stack.json'), 'utf8')) as { api: { url: string } };
-  const env = { SLIPWAY_URL: api.url, SLIPWAY_TOKEN_FILE: join(stack.state, 'token') };
-  const running = start(args, { env });
-  const code = await running.code;
-  return { code, out: running.stdout.text, err: running.stderr.text };
-};
+const slipway = async (...args: readonly string[]) => (await onStack(stack, args)).ended;
 
 const running = (lease: string, shell: string) => stack.runTask(lease, 'job', { command: { shell } });
 const shown = async (machine: string) => (await slipway('machine', 'show', machine)).out;
