@@ -57,7 +57,10 @@ const inSeconds = (ms: number): number => ms / 1_000;
 
 async function ready(stack: BenchStack, leaseId: string, bundle: string): Promise<void> {
   await createLease(stack, { leaseId, bundle });
-  const { state, reason } = await awaitLease(stack, leaseId, 'ready');
+  let status = await awaitLease(stack, leaseId, 'ready');
+  // The API answers a wait after a minute; a template takes longer to be made.
+  while (status.state === 'acquiring') status = await awaitLease(stack, leaseId, 'ready');
+  const { state, reason } = status;
   if (state !== 'ready') throw new Error(`${leaseId} is ${state}: ${reason?.message ?? ''}`);
 }
 

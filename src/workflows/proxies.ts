@@ -101,10 +101,10 @@ export const watch = proxyActivities<Pick<Activities, 'watchMachine' | 'watchChi
 /** After a watch that failed for good: it only looks, and is taken up again. */
 export const watchAgainMs = 300_000;
 
-/** A machine that must go is not kept for its last words. */
+/** A machine that must go is not kept for its last words, but for the turn of its call at a worker that has many. */
 export const witness = proxyActivities<Pick<Activities, 'gatherEvidence'>>({
   taskQueue: longTaskQueue,
-  scheduleToCloseTimeout: 2 * evidenceWithinMs,
+  scheduleToCloseTimeout: 60_000,
   startToCloseTimeout: 2 * evidenceWithinMs,
   heartbeatTimeout,
   cancellationType: waiting,

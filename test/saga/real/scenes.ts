@@ -25,7 +25,7 @@ export interface Scene {
   /** A text that only the input of the call that is meant has. */
   readonly text: (id: string, side: Side) => string;
   readonly reach?: (stack: TestStack, id: string, side: Side) => Promise<unknown>;
-  /** When its call comes: `late` where it is given up after minutes, `last` inside a workflow task, which waits for nobody. */
+  /** When its call comes: `late` where it is given up soon, also while it waits for its turn behind all others; `last` inside a workflow task, which waits for nobody. */
   readonly stage?: Exclude<Stage, 'early'>;
   readonly finish: (stack: TestStack, id: string, side: Side) => Promise<void>;
 }
@@ -180,6 +180,7 @@ const scenes: Readonly<Record<ActivityName, Scene>> = {
   },
   gatherEvidence: {
     text: ofLease,
+    stage: 'late',
     reach: (stack, id) => open(stack, id, { bundle: 'broken', attempts: 1 }),
     finish: async (stack, id) => {
       await stack.wait(id, 'gone');
