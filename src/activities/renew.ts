@@ -3,6 +3,7 @@ import { DomainError } from '../domain/failure.ts';
 import { resetKey } from '../domain/ids.ts';
 import type { FoundMachine } from '../domain/reuse.ts';
 import type { Guest } from '../guest/guest.ts';
+import { mismatchEvent } from '../guest/mismatch-event.ts';
 import type { MachineState } from '../providers/provider.ts';
 import type { Activities, GuestRef, MachineRef } from './activities.ts';
 import { beating, pause } from './beat.ts';
@@ -100,10 +101,7 @@ async function guestState(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof DomainError && error.type === 'HostKeyMismatch') {
-        deps.logger.error(
-          { security: true, machine: input.machine.machineId, error: error.message },
-          'host key mismatch',
-        );
+        mismatchEvent(deps.logger, { machine: input.machine.machineId, error: error.message });
         return 'stranger';
       }
       if (Date.now() > untilMs) return 'silent';

@@ -2,6 +2,7 @@ import type { WorkflowClient } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
 import { DomainError } from '../domain/failure.ts';
 import { poolNameOf } from '../domain/ids.ts';
+import { mismatchEvent } from '../guest/mismatch-event.ts';
 import type { MachineState } from '../providers/provider.ts';
 import type { Activities, ClosedChild, WatchNews } from './activities.ts';
 import { beating, pause } from './beat.ts';
@@ -110,8 +111,7 @@ function silence(
       const final = error instanceof DomainError && error.type === 'HostKeyMismatch';
       if (signal.aborted || (silentMs < deps.times.guestLostAfterMs && !final)) return undefined;
       const last = error instanceof Error ? error.message : String(error);
-      if (final)
-        deps.logger.error({ security: true, machine: input.machine.machineId, error: last }, 'host key mismatch');
+      if (final) mismatchEvent(deps.logger, { machine: input.machine.machineId, error: last });
       const message = `Machine ${input.machine.machineId} was out of reach for ${Math.round(silentMs / 1000)} s: ${last}`;
       return { type: 'lost', reason: { type: final ? 'HostKeyMismatch' : 'GuestLost', message } };
     }

@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInterceptorsFactory } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { mismatchEvent } from '../guest/mismatch-event.ts';
 
 /** Says in the log that something else answered in a machine's place, whichever activity met it. */
 export const securityEvents =
@@ -13,8 +14,8 @@ export const securityEvents =
         } catch (error) {
           if (error instanceof ApplicationFailure && error.type === 'HostKeyMismatch') {
             const { activityType, workflowExecution } = info;
-            const about = { activity: activityType, workflow: workflowExecution?.workflowId, error: error.message };
-            logger.error({ security: true, ...about }, 'host key mismatch');
+            const within = workflowExecution === undefined ? {} : { workflow: workflowExecution.workflowId };
+            mismatchEvent(logger, { activity: activityType, ...within, error: error.message });
           }
           throw error;
         }

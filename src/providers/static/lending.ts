@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { DomainError } from '../../domain/failure.ts';
 import { now, type Claimed, type Claims } from './claims.ts';
 import type { InventorySource } from '../../domain/inventory.ts';
+import { mismatchEvent } from '../../guest/mismatch-event.ts';
 import { hostCommand, type FindSecret } from './host-command.ts';
 import type { Power } from './power.ts';
 import { withStandingGuest } from './standing-guest.ts';
@@ -48,7 +49,7 @@ export function createLending({ claims, logger, returnWithinMs, inventory, secre
 
   /** Somebody else answers: nobody is to be sent there. */
   async function mistaken(claimed: Claimed, error: DomainError): Promise<void> {
-    logger?.error({ security: true, machine: claimed.name, error: error.message }, 'host key mismatch');
+    mismatchEvent(logger, { machine: claimed.name, error: error.message });
     await takeOut(claimed, error.message);
   }
 
