@@ -1,10 +1,12 @@
 import { DomainError } from '../domain/failure.ts';
+import { isGivenUp } from '../domain/given-up.ts';
 import { chosenHostKey, hostKeysOn, type HostKeyNews } from '../domain/host-key.ts';
 import { hostKeyOf } from '../guest/openssh-key.ts';
 import type { GuestRef } from './activities.ts';
 import { pause } from './beat.ts';
 import { addressOf, guestOf, keyOf, providerOf, type Deps } from './deps.ts';
 import { makesHostKey } from './key-source.ts';
+import { betweenLooksMs, untilAnswered } from './until-answered.ts';
 import { refOf } from './until-running.ts';
 
 /** How long an sshd that was told to may go on with its old key, or not answer; a guest without an accelerator takes seconds. */
@@ -102,16 +104,16 @@ async function onConsole(deps: Deps, { machine }: GuestRef, signal: AbortSignal)
 
 /** Never silently: whoever answers first is taken for the machine. */
 async function atFirstUse(deps: Deps, input: GuestRef, signal: AbortSignal): Promise<string> {
-  for (let waitMs = 500; ; waitMs = Math.min(waitMs * 1.5, 8_000)) {
-    try {
-      const hostKey = await deps.guests.servedKey(addressOf(deps, input), signal);
-      const about = { machine: input.machine.machineId, address: input.access.address, ...hostKeyOf(hostKey) };
-      deps.logger.warn({ security: true, ...about }, 'a host key is trusted at its first use');
-      return hostKey;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof DomainError) || error.type !== 'GuestUnreachable') throw error;
-    }
-    await pause(waitMs, signal);
-  }
+  const hostKey = await untilAnswered(
+    (within) => deps.guests.servedKey(addressOf(deps, input), within),
+    (error) => {
+      const silent = error instanceof DomainError && error.type === 'GuestUnreachable';
+      if (!silent && !isGivenUp(error)) throw error;
+      return betweenLooksMs;
+    },
+    signal,
+  );
+  const about = { machine: input.machine.machineId, address: input.access.address, ...hostKeyOf(hostKey) };
+  deps.logger.warn({ security: true, ...about }, 'a host key is trusted at its first use');
+  return hostKey;
 }

@@ -4,7 +4,7 @@ import { incarnationKey } from '../domain/ids.ts';
 import type { GuestFacts } from '../guest/guest.ts';
 import type { OwnerTags } from '../providers/provider.ts';
 import type { Activities, GuestRef, MachineRef } from './activities.ts';
-import { beating, pause } from './beat.ts';
+import { beating } from './beat.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { passCommands } from './gate.ts';
 import { whileHeld, whileProven } from './held.ts';
@@ -12,6 +12,7 @@ import { hostKeyNews, learned } from './host-key.ts';
 import { lookAhead } from './look-ahead.ts';
 import { createOnce, destroyUntilGone } from './machine-debt.ts';
 import { specOf } from './machine-spec.ts';
+import { betweenLooksMs, untilAnswered } from './until-answered.ts';
 import { refOf, untilRunning } from './until-running.ts';
 
 type MachineActivities = Pick<
@@ -19,7 +20,6 @@ type MachineActivities = Pick<
   'createMachine' | 'awaitRunning' | 'awaitAccessible' | 'awaitGate' | 'destroyMachine'
 >;
 
-const betweenLooksMs = 500;
 /** A refused login may be a guest that installs its keys still; that many in a row are an answer. */
 const refusalsBeforeGivingUp = 5;
 /** The tag's value where no lease wanted the machine, but a pool: no lease is called so. */
@@ -89,20 +89,19 @@ export function machineActivities(deps: Deps): MachineActivities {
 async function untilLoggedIn(deps: Deps, input: GuestRef, signal: AbortSignal): Promise<GuestFacts> {
   const guest = guestOf(deps, input);
   let refusals = 0;
-  for (let patienceMs = 600; ; patienceMs = Math.min(patienceMs * 1.5, 8_000)) {
-    try {
-      return await guest.probe(AbortSignal.any([signal, AbortSignal.timeout(patienceMs + 2_000)]));
-    } catch (error) {
-      signal.throwIfAborted();
+  return untilAnswered(
+    (within) => guest.probe(within),
+    (error, patienceMs) => {
       const refused = error instanceof DomainError && error.type === 'SshAuthRefused';
       refusals = refused ? refusals + 1 : 0;
       const final = error instanceof DomainError && error.type === 'HostKeyMismatch';
       if (final || refusals >= refusalsBeforeGivingUp) throw error;
       if (leftMs() < patienceMs) throw neverReady(input.machine, error);
-    }
-    // One that refuses is given time; one that boots is asked often, or it waits for us when it is up.
-    await pause(refusals > 0 ? patienceMs : betweenLooksMs, signal);
-  }
+      // One that refuses is given time.
+      return refusals > 0 ? patienceMs : betweenLooksMs;
+    },
+    signal,
+  );
 }
 
 /** Of the phase: its limit is this activity's schedule-to-close. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
@@ -12,8 +13,10 @@ import { fullAccess } from '../../src/activities/look-ahead.ts';
 import { specOf } from '../../src/activities/machine-spec.ts';
 import { machineActivities } from '../../src/activities/machines.ts';
 import type { Recipe } from '../../src/domain/bundle.ts';
+import { DomainError } from '../../src/domain/failure.ts';
 import type { HostKeyNews, HostKeySource } from '../../src/domain/host-key.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
+import type { Guest } from '../../src/guest/guest.ts';
 import { createGuests } from '../../src/guest/guests.ts';
 import { opensshKeyPair } from '../../src/guest/openssh-key.ts';
 import type { Capabilities, Provider } from '../../src/providers/provider.ts';
@@ -247,6 +250,36 @@ describe.skipIf(sshdPath === undefined)('a guest that makes its host key as it f
         msg: 'a host key is trusted at its first use',
       }),
     ]);
+  });
+});
+
+describe('a guest that boots, and is trusted at first use', () => {
+  it('is asked for its key twice a second, as for a login, also when what forwards its port answers for it', async () => {
+    const asked: number[] = [];
+    const deps: Deps = {
+      ...worker(),
+      guests: {
+        ...createGuests({ base: '/nowhere' }),
+        at: () => ({ probe: async () => ({ kernel: 'Linux', hostname: 'web', bootId: 'b' }) }) as unknown as Guest,
+        async servedKey(_address, signal) {
+          asked.push(performance.now());
+          // A connection that is taken and says nothing.
+          if (asked.length === 1) await once(signal, 'abort');
+          signal.throwIfAborted();
+          if (asked.length < 7) throw new DomainError('GuestUnreachable', 'the port refused');
+          return opensshKeyPair(new Uint8Array(32), '').publicKey;
+        },
+      },
+    };
+    const of = { ...machine, ref: { id: 'm1' }, hostKey: 'first-use' as const };
+    const guest = { machine: of, access: fullAccess(deps, of, { address: '127.0.0.1', port: 1, user: 'root' }) };
+    const { awaitAccessible } = machineActivities(deps);
+    const environment = new MockActivityEnvironment({}, { logger: quiet });
+    const answer = await environment.run<[GuestRef], Answer, typeof awaitAccessible>(awaitAccessible, guest);
+    expect(answer.hostKey).toMatchObject({ learned: { hostKey: expect.stringMatching(/^ssh-ed25519 /) as string } });
+    const [, ...gaps] = asked.slice(1).map((at, n) => at - (asked[n] ?? 0));
+    expect(gaps).toHaveLength(5);
+    expect(Math.max(...gaps)).toBeLessThan(1_500);
   });
 });
 
