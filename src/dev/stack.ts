@@ -10,7 +10,7 @@ import { lockHolder } from '../host/lock.ts';
 import { isAlive } from '../host/process-identity.ts';
 import type { OnProgress } from './progress.ts';
 import { defaultIdleMs, leaveSignal, liveStack } from './stack-life.ts';
-import { onFolder } from './state-folder-life.ts';
+import { onFolder, refuseForeign } from './state-folder-life.ts';
 import { lockPath, type RunningStack } from './supervisor.ts';
 
 /** A stack that answers. */
@@ -125,6 +125,8 @@ async function ensure(state: StateFolder, options: EnsureOptions): Promise<Ensur
     if (found !== undefined) return { stack: found, started: false };
     const holder = await lockHolder(lockPath(state));
     if (holder === undefined) {
+      // Before its log is made there.
+      await refuseForeign(state);
       const outcome = await launchSupervisor(
         {
           state: state.root,

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { createOnce } from '../config/create-once.ts';
 import { createInstallation, type Installation } from '../config/installation.ts';
-import type { StateFolder } from '../config/state-folder.ts';
+import { stateFolderName, type StateFolder } from '../config/state-folder.ts';
 import { DomainError } from '../domain/failure.ts';
+import { shownWord } from '../domain/shell-word.ts';
+import { partPrefix } from '../host/atomic-file.ts';
+import { noneIfMissing } from '../host/missing.ts';
 
 const formatVersion = '1';
 
@@ -27,15 +30,41 @@ export async function onFolder<T>({ root }: StateFolder, work: Promise<T>): Prom
   }
 }
 
+/** Beside what it is for: git's, and what a disk of its own begins with. */
+const alsoThere = ['.gitignore', 'lost+found'];
+const shownNames = 3;
+
+/**
+ * A folder full of other things is closed to nobody and filled with nothing of ours. One of ours has its version, or, where
+ * its making was cut off or a part of it was brought here, nothing but what ours hold.
+ * @throws DomainError InvalidRequest
+ */
+export async function refuseForeign(state: StateFolder): Promise<void> {
+  const names = (await readdir(state.root).catch(noneIfMissing)) ?? [];
+  if (names.includes(basename(state.version))) return;
+  const inside = Object.values<string>({ ...state }).filter((path) => dirname(path) === state.root);
+  const ours = [...inside.map((path) => basename(path)), ...alsoThere];
+  const isOurs = (name: string): boolean =>
+    name.startsWith(partPrefix) ||
+    ours.some((own) => name === own || name.startsWith(`${own}.`) || name.startsWith(`${own}-`));
+  const others = names.filter((name) => !isOurs(name)).toSorted();
+  if (others.length === 0) return;
+  const more = others.length > shownNames ? ` and ${others.length - shownNames} more` : '';
+  throw new DomainError(
+    'InvalidRequest',
+    `The folder ${state.root} is no state folder: it holds ${others.slice(0, shownNames).join(', ')}${more}.`,
+    { hint: `Use an empty folder or a new one, such as --state ${shownWord(join(state.root, stateFolderName))}.` },
+  );
+}
+
 /**
  * Makes the state folder, or checks the one that is there: 0700, with its token and installation key (0600). What a folder
  * holds already is never replaced.
- * @throws DomainError InvalidRequest when the folder is of another format
+ * @throws DomainError InvalidRequest when the folder is of another format, or holds other things
  */
 export async function prepareStateFolder(state: StateFolder): Promise<Installation> {
+  await refuseForeign(state);
   await mkdir(state.root, { recursive: true, mode: 0o700 });
-  // mkdir leaves the mode of a folder that was there, and obeys the umask.
-  await chmod(state.root, 0o700);
   await createOnce(state.version, () => `${formatVersion}\n`);
   const version = (await readFile(state.version, 'utf8')).trim();
   if (version !== formatVersion) {
@@ -47,6 +76,8 @@ export async function prepareStateFolder(state: StateFolder): Promise<Installati
       },
     );
   }
+  // mkdir leaves the mode of a folder that was there, and obeys the umask.
+  await chmod(state.root, 0o700);
   // It holds keys: never to be committed with the project that it lies in.
   await createOnce(join(state.root, '.gitignore'), () => '*\n');
   for (const folder of [state.run, state.log, state.blobs, state.output, state.sealed, state.local]) {
