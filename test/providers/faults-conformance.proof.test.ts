@@ -1,11 +1,11 @@
 import { dirname } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
-import { newMachineOf } from '../../src/providers/conformance/subject.ts';
+import { newMachineOf, type Subject } from '../../src/providers/conformance/subject.ts';
 import { faultNames, faultVerbs, type FaultName } from '../../src/providers/faults/fault-file.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { struckFaults } from '../support/faults.ts';
-import { localBench } from '../support/local-machines.ts';
+import { localBench, type LocalBench } from '../support/local-machines.ts';
 import { patientProvider } from '../support/patient-provider.ts';
 
 /** A count for each verb: a common one would strike the same call of each round for ever. */
@@ -36,11 +36,14 @@ const faults: Readonly<Record<Exclude<FaultName, 'detour'>, readonly Readonly<Re
 const names = faultNames.filter((name): name is keyof typeof faults => name !== 'detour');
 
 describe.each(names)('the conformance kit on local, through the fault %s', (name) => {
-  const bench = localBench();
-  const state = dirname(bench.folder);
-  bench.faults(...faults[name].map((rule) => Object.assign({ fault: name }, rule)));
+  let bench: LocalBench;
+  let subject: Subject;
   const through = (provider: Provider): Provider => patientProvider(provider, bench.installation);
-  const subject = { ...bench.subject(), provider: through(bench.provider), again: () => through(bench.again()) };
+  beforeAll(() => {
+    bench = localBench();
+    bench.faults(...faults[name].map((rule) => Object.assign({ fault: name }, rule)));
+    subject = { ...bench.subject(), provider: through(bench.provider), again: () => through(bench.again()) };
+  });
   afterAll(() => bench.close());
 
   for (const { title, run } of conformanceCases) it(title, () => run(subject));
@@ -58,7 +61,7 @@ describe.each(names)('the conformance kit on local, through the fault %s', (name
 
   it('and the fault did strike, while nothing is left', async () => {
     bench.faults();
-    expect(struckFaults(state).filter(({ fault }) => fault === name)).not.toEqual([]);
+    expect(struckFaults(dirname(bench.folder)).filter(({ fault }) => fault === name)).not.toEqual([]);
     expect(await bench.provider.list(bench.installation, bench.signal())).toEqual([]);
     expect(await bench.remains()).toEqual([]);
   });

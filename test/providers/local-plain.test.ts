@@ -2,7 +2,15 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
-import { alive, isRoot, localBench, run, startAs, type TestMachine } from '../support/local-machines.ts';
+import {
+  alive,
+  isRoot,
+  localBench,
+  run,
+  startAs,
+  type LocalBench,
+  type TestMachine,
+} from '../support/local-machines.ts';
 
 /** Tier plain refuses root: there its process runs as the user that owns nothing. */
 const uid = isRoot ? 65_534 : undefined;
@@ -21,18 +29,23 @@ describe.skipIf(!isRoot)('tier plain under root', () => {
 });
 
 describe(`the conformance kit on local, tier plain (process of user ${uid ?? process.getuid?.()})`, () => {
-  const bench = localBench({ idleMs: 60_000, tier: 'plain' }, undefined, uid);
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench({ idleMs: 60_000, tier: 'plain' }, undefined, uid);
+  });
   beforeAll(() => startAs(bench, uid));
   afterAll(async () => {
     bench.knobs({ idleMs: 10 });
     await bench.close();
   });
-  const subject = bench.subject();
-  for (const { title, run: check } of conformanceCases) it(title, () => check(subject));
+  for (const { title, run: check } of conformanceCases) it(title, () => check(bench.subject()));
 });
 
 describe(`a machine of tier plain (process of user ${uid ?? process.getuid?.()})`, () => {
-  const bench = localBench({ idleMs: 60_000, tier: 'plain' }, undefined, uid);
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench({ idleMs: 60_000, tier: 'plain' }, undefined, uid);
+  });
   let machine: TestMachine;
   const out = async (command: string): Promise<string> => (await machine.ssh(command)).stdout.trim();
   beforeAll(async () => {

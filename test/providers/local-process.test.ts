@@ -3,11 +3,11 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, stat
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersion } from '../../src/providers/local/protocol.ts';
 import { openWire } from '../../src/providers/local/wire.ts';
 import { processStart } from '../../src/host/process-identity.ts';
-import { isRoot, localBench, until } from '../support/local-machines.ts';
+import { isRoot, localBench, until, type LocalBench } from '../support/local-machines.ts';
 
 const dist = fileURLToPath(new URL('../../dist', import.meta.url));
 
@@ -26,7 +26,10 @@ createServer((socket) => {
 `;
 
 describe('the process of the local provider', () => {
-  const bench = localBench();
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench();
+  });
   afterAll(() => bench.close());
 
   it('of another protocol version is asked to leave, and the new one takes its place', async () => {

@@ -29,7 +29,10 @@ describe.each(tiers)('a reload on local, tier %s', (tier) => {
   // Tier plain refuses root: there its process runs as the user that owns nothing.
   const uid = isRoot && tier === 'plain' ? 65_534 : undefined;
   const idle = { idleMs: 60_000, tier };
-  const bench: LocalBench = localBench(idle, undefined, uid);
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench(idle, undefined, uid);
+  });
   const start = async (): Promise<void> => {
     if (uid !== undefined) await startAs(bench, uid);
   };

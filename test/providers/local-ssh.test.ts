@@ -4,12 +4,15 @@ import { readFileSync } from 'node:fs';
 import ssh2, { type ClientChannel, type ConnectConfig } from 'ssh2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { opensshKeyPair } from '../../src/guest/openssh-key.ts';
-import { isRoot, localBench, run, type TestMachine } from '../support/local-machines.ts';
+import { isRoot, localBench, run, type LocalBench, type TestMachine } from '../support/local-machines.ts';
 
 const megabyte = 1_048_576;
 
 describe('SSH of a local machine', () => {
-  const bench = localBench();
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench();
+  });
   let machine: TestMachine;
   beforeAll(async () => {
     machine = await bench.make('web.1');

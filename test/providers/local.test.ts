@@ -1,18 +1,21 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkHost } from '../../src/providers/local/host-check.ts';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import type { Provider, Resources } from '../../src/providers/provider.ts';
-import { canConnect, localBench, until } from '../support/local-machines.ts';
+import { canConnect, localBench, until, type LocalBench } from '../support/local-machines.ts';
 import { awaitHeld } from '../support/local-knobs.ts';
 import { withVolumes } from '../support/with-volumes.ts';
 
 describe('the conformance kit on local', () => {
-  const bench = localBench();
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench();
+  });
   afterAll(() => bench.close());
-  const subject = bench.subject();
-  for (const { title, run } of conformanceCases) it(title, () => run(subject));
+  for (const { title, run } of conformanceCases) it(title, () => run(bench.subject()));
 
   it('holds for a provider with resources of other kinds, and for none that keeps one', async () => {
+    const subject = bench.subject();
     const volumes = withVolumes(bench.provider);
     const ofResources = conformanceCases.filter(({ title }) => title.startsWith('what is made for a machine'));
     expect(ofResources).toHaveLength(1);
@@ -28,7 +31,10 @@ describe('the conformance kit on local', () => {
 });
 
 describe('the life of the process', () => {
-  const bench = localBench();
+  let bench: LocalBench;
+  beforeAll(() => {
+    bench = localBench();
+  });
   afterAll(() => bench.close());
 
   it('a machine outlives a kill -9 of the process, and the next one adopts it with its key and address', async () => {

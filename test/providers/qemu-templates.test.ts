@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { lockHolder, takeLock } from '../../src/host/lock.ts';
 import type { ProviderRef } from '../../src/providers/provider.ts';
 import { lockOf } from '../../src/providers/qemu/locked.ts';
@@ -19,9 +19,13 @@ import { until } from '../support/local-machines.ts';
 import { blankDisk, processesIn, qemuBench, type QemuBench } from '../support/qemu-machines.ts';
 import { withoutQemu } from '../support/vm-image.ts';
 
-const files = mkdtempSync(join(tmpdir(), 'slipway-qemu-warm-'));
+let files: string;
+let blank: string;
+beforeAll(() => {
+  files = mkdtempSync(join(tmpdir(), 'slipway-qemu-warm-'));
+  blank = blankDisk(files);
+});
 afterAll(() => rmSync(files, { recursive: true, force: true }));
-const blank = blankDisk(files);
 
 interface Seen {
   readonly id: string;

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { qemuProgram } from '../../src/providers/qemu/arguments.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
@@ -16,18 +16,26 @@ import { blankDisk, qemuBench, type QemuBench } from '../support/qemu-machines.t
 import { withoutQemu } from '../support/vm-image.ts';
 
 const skips = withoutQemu();
-const files = mkdtempSync(join(tmpdir(), 'slipway-qemu-images-'));
+// Not as the file is read: of a run that is for others of these tests, nobody clears away.
+let files: string;
+let blank: string;
+beforeAll(() => {
+  files = mkdtempSync(join(tmpdir(), 'slipway-qemu-images-'));
+  blank = blankDisk(files);
+});
 afterAll(() => rmSync(files, { recursive: true, force: true }));
-const blank = blankDisk(files);
 const small = { image: 'blank', memoryMb: 64 };
 const bench = (settings: Partial<QemuSettings> = {}): QemuBench =>
   qemuBench({ images: { blank: { file: blank } }, accelerator: 'tcg', ...settings }, small);
 
 /** Machines without a system: their firmware finds nothing to boot. */
 describe.skipIf(skips)('the conformance kit on qemu', () => {
-  const own = skips ? undefined : bench();
-  afterAll(() => own?.close());
-  for (const { title, run } of conformanceCases) it(title, () => run((own as QemuBench).subject()), 60_000);
+  let own: QemuBench;
+  beforeAll(() => {
+    own = bench();
+  });
+  afterAll(() => own.close());
+  for (const { title, run } of conformanceCases) it(title, () => run(own.subject()), 60_000);
 });
 
 describe.skipIf(skips)('a machine of qemu', () => {

@@ -5,15 +5,16 @@ import { forgetSweeps } from '../../src/activities/sweep-history.ts';
 import { isIdleNow } from '../../src/dev/idle-watch.ts';
 import type { SweepReport } from '../../src/domain/sweep.ts';
 import { keepSweepSchedules } from '../../src/worker/sweep-schedules.ts';
-import { localBench } from '../support/local-machines.ts';
+import { localBench, type LocalBench } from '../support/local-machines.ts';
 import { startSweepBench, type SweepBench } from '../support/sweep-bench.ts';
 import { until } from '../support/until.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
 
-const local = localBench();
+let local: LocalBench;
 let bench: SweepBench;
 beforeAll(async () => {
+  local = localBench();
   bench = await startSweepBench(local.installation, [local.provider]);
 });
 afterEach(async () => {
