@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { DomainError } from '../domain/failure.ts';
+import { download, type Download } from './download.ts';
 import type { FileSpec } from './guest.ts';
 
 /** Where a file's bytes come from. A stream may be opened again, at another offset. */
@@ -13,7 +14,8 @@ export interface FileSource {
   /**
    * The bytes from `offset` on. `from` is where they really begin: 0 when the source cannot start in the middle, or is not
    * what it was.
-   * @throws DomainError CustomizeFailed, or GuestUnreachable for a source that may answer later
+   * @throws DomainError CustomizeFailed, or GuestUnreachable for a source that may answer later (`isStalled`: it sent nothing
+   *   for too long); the body too
    */
   open(
     offset: number,
@@ -27,7 +29,7 @@ const readBytes = 1024 * 1024;
 export async function fileSource(file: FileSpec, signal: AbortSignal): Promise<FileSource> {
   if ('bytes' in file.source) return bytesSource(file.source.bytes);
   if ('path' in file.source) return await pathSource(file.source.path, file.sha256, signal);
-  return urlSource(file.source.url, file.sha256);
+  return urlSource(file.source, file.sha256);
 }
 
 function bytesSource(bytes: Uint8Array): FileSource {
@@ -52,7 +54,10 @@ async function pathSource(path: string, sha256: string | undefined, signal: Abor
 }
 
 /** Goes through here to the guest, which may reach nothing itself. */
-function urlSource(url: string, sha256: string | undefined): FileSource {
+function urlSource(
+  { url, idleMs }: Extract<FileSpec['source'], { readonly url: string }>,
+  sha256: string | undefined,
+): FileSource {
   let tag: string | undefined;
   return {
     bytes: undefined,
@@ -65,7 +70,8 @@ function urlSource(url: string, sha256: string | undefined): FileSource {
         ...(from > 0 ? { range: `bytes=${from}-` } : {}),
         ...(from > 0 && tag !== undefined ? { 'if-match': tag } : {}),
       };
-      const response = await request(url, headers, signal);
+      const answer = await request(url, headers, idleMs, signal);
+      const { response } = answer;
       const etag = response.headers.get('etag');
       // A weak tag promises no equal bytes (RFC 9110, 8.8.1).
       if (etag !== null && !etag.startsWith('W/')) tag = etag;
@@ -79,18 +85,24 @@ function urlSource(url: string, sha256: string | undefined): FileSource {
         response.status === 206 ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]) : 0;
       if (starts !== from && starts !== 0)
         throw unavailable(url, `it answered from byte ${starts} when asked for ${from}`);
-      return { from: starts, body: body(url, response) };
+      return { from: starts, body: body(url, answer) };
     },
   };
 }
 
-async function request(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+async function request(
+  url: string,
+  headers: Record<string, string>,
+  idleMs: number | undefined,
+  signal: AbortSignal,
+): Promise<Download> {
   if (!/^https?:\/\//i.test(url))
     throw new DomainError('InvalidRequest', `Only http and https can be fetched: ${origin(url)}`);
   for (let at = url, hops = 0; ; hops += 1) {
-    const response = await ask(at, headers, signal);
+    const answer = await ask(at, headers, idleMs, signal);
+    const { response } = answer;
     const to = response.headers.get('location');
-    if (!redirects.has(response.status) || to === null) return response;
+    if (!redirects.has(response.status) || to === null) return answer;
     await response.body?.cancel();
     if (hops === mostRedirects) throw astray(url, `more than ${mostRedirects} redirects`);
     const next = URL.canParse(to, at) ? new URL(to, at).href : '';
@@ -108,25 +120,31 @@ const astray = (url: string, why: string): DomainError =>
     hint: 'Give the URL that the redirects should lead to.',
   });
 
-async function ask(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+async function ask(
+  url: string,
+  headers: Record<string, string>,
+  idleMs: number | undefined,
+  signal: AbortSignal,
+): Promise<Download> {
+  const patience = { ...(idleMs === undefined ? {} : { idleMs }), stalled: (ms: number) => stalled(url, ms) };
   try {
-    return await fetch(url, { headers, signal, redirect: 'manual' });
+    return await download(url, { headers, redirect: 'manual' }, patience, signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw unavailable(url, 'no answer', error);
+    throw error instanceof DomainError ? error : unavailable(url, 'no answer', error);
   }
 }
 
-async function* body(url: string, response: Response): AsyncGenerator<Uint8Array> {
-  const expected = response.headers.get('content-length');
+async function* body(url: string, answer: Download): AsyncGenerator<Uint8Array> {
+  const expected = answer.response.headers.get('content-length');
   let bytes = 0;
   try {
-    for await (const chunk of (response.body ?? none()) as AsyncIterable<Uint8Array>) {
+    for await (const chunk of answer.body) {
       bytes += chunk.length;
       yield chunk;
     }
   } catch (error) {
-    throw unavailable(url, 'the connection broke', error);
+    throw error instanceof DomainError ? error : unavailable(url, 'the connection broke', error);
   }
   if (expected !== null && bytes !== Number(expected)) throw unavailable(url, `${bytes} of ${expected} bytes came`);
 }
@@ -147,6 +165,25 @@ function refusedBy(url: string, status: number): DomainError {
 
 const unavailable = (url: string, why: string, cause?: unknown): DomainError =>
   new DomainError('GuestUnreachable', `The file at ${origin(url)} cannot be fetched now: ${why}`, { cause });
+
+const stalled = (url: string, idleMs: number): DomainError =>
+  new DomainError(
+    'GuestUnreachable',
+    `The file at ${origin(url)} cannot be fetched now: its server sent nothing for ${idleMs / 1_000} s`,
+    { details: { code: 'stalled', from: origin(url), idleMs } },
+  );
+
+/** A source that was waited for as long as one is. */
+export const isStalled = (error: unknown): error is DomainError =>
+  error instanceof DomainError && error.details?.['code'] === 'stalled';
+
+/** Of one that stalls whenever it is asked. */
+export const givenUp = ({ details }: DomainError, times: number): DomainError =>
+  new DomainError(
+    'CustomizeFailed',
+    `The file at ${String(details?.['from'])} cannot be fetched: its server sent nothing for ${Number(details?.['idleMs']) / 1_000} s, ${times} times in a row`,
+    { hint: 'Look at that server, or upload a copy of the file.' },
+  );
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += readBytes) yield bytes.subarray(at, at + readBytes);

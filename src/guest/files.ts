@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DomainError, type FailureType } from '../domain/failure.ts';
-import { fileSource, tallied, type FileSource } from './file-source.ts';
+import { fileSource, givenUp, isStalled, tallied, type FileSource } from './file-source.ts';
 import type { FileSpec, InstalledFile } from './guest.ts';
 import type { GuestShell, Input } from './shell.ts';
 
@@ -36,29 +36,63 @@ async function* whole(source: FileSource, signal: AbortSignal): AsyncGenerator<U
 
 type Say = (words: readonly string[], body?: () => Input) => Promise<readonly string[]>;
 
+/** In a row, without a byte that counts: then its server is no good. */
+const mostStalls = 3;
+
 async function large(source: FileSource, file: FileSpec, say: Say, signal: AbortSignal): Promise<InstalledFile> {
-  let here = Number((await say(['offset']))[1]);
-  if (source.sha256 === undefined || (source.bytes !== undefined && here > source.bytes)) here = 0;
-  for (let fresh = here === 0; ; fresh = true, here = 0) {
-    const { from, body } = await source.open(here, signal);
-    const tally = { hash: createHash('sha256'), bytes: 0 };
-    const total = Number((await say(['append', String(from)], () => tallied(body, tally)))[1]);
-    // A source that ended early has thrown; what the guest counts less was lost on the way.
-    if (total !== from + tally.bytes) {
-      throw new DomainError(
-        'GuestUnreachable',
-        `${file.path}: ${total} of ${from + tally.bytes} bytes reached the guest`,
-      );
+  const arrived = async (): Promise<number> => {
+    const here = Number((await say(['offset']))[1]);
+    return source.sha256 === undefined || (source.bytes !== undefined && here > source.bytes) ? 0 : here;
+  };
+  let stalls = 0;
+  let here = await arrived();
+  for (let fresh = here === 0; ;) {
+    const sent = await send(source, here, say, signal).catch((error: unknown) => {
+      if (isStalled(error)) return error;
+      throw error;
+    });
+    if (sent instanceof DomainError) {
+      const now = await arrived();
+      stalls = now > here ? 1 : stalls + 1;
+      if (stalls === mostStalls) {
+        await say(['drop']);
+        throw givenUp(sent, stalls);
+      }
+      here = now;
+      fresh ||= here === 0;
+      continue;
     }
-    const sha256 = source.sha256 ?? tally.hash.digest('hex');
+    const { from, total, bytes } = sent;
+    // A source that ended early has thrown; what the guest counts less was lost on the way.
+    if (total !== from + bytes) {
+      throw new DomainError('GuestUnreachable', `${file.path}: ${total} of ${from + bytes} bytes reached the guest`);
+    }
     try {
-      return installed(await say(['finish', String(total), sha256]));
+      return installed(await say(['finish', String(total), source.sha256 ?? sent.sha256]));
     } catch (error) {
       // What an earlier attempt had left was not the beginning of this file: once more from its start.
       const joined = error instanceof DomainError && error.details?.['code'] === 'sum' && !fresh && from > 0;
       if (!joined) throw error;
+      fresh = true;
+      here = 0;
     }
   }
+}
+
+interface Sent {
+  readonly from: number;
+  /** Of the file, that are on the guest now. */
+  readonly total: number;
+  readonly bytes: number;
+  /** Of what was sent. */
+  readonly sha256: string;
+}
+
+async function send(source: FileSource, here: number, say: Say, signal: AbortSignal): Promise<Sent> {
+  const { from, body } = await source.open(here, signal);
+  const tally = { hash: createHash('sha256'), bytes: 0 };
+  const total = Number((await say(['append', String(from)], () => tallied(body, tally)))[1]);
+  return { from, total, bytes: tally.bytes, sha256: tally.hash.digest('hex') };
 }
 
 function installed(line: readonly string[]): InstalledFile {

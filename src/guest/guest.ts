@@ -65,7 +65,11 @@ export interface TaskPoll {
 export interface FileSpec {
   /** A stable id of this installation, so that a retry resumes its own part file. */
   readonly id: string;
-  readonly source: { readonly bytes: Uint8Array } | { readonly path: string } | { readonly url: string };
+  readonly source:
+    | { readonly bytes: Uint8Array }
+    | { readonly path: string }
+    /** `idleMs`: how long its server may send nothing; 30 s when absent. */
+    | { readonly url: string; readonly idleMs?: number };
   /** Absolute on the guest, or `~/…`. */
   readonly path: string;
   /** Hex. Demanded for what is not given as bytes; checked on the guest before the target is replaced. */

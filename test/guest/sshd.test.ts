@@ -472,11 +472,14 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
       let server: Server;
       let url: string;
       let breakAt = Infinity;
+      /** So often from now on it says nothing more after so many bytes. */
+      let silences = { times: 0, afterBytes: 0 };
       const asked: (string | undefined)[] = [];
       beforeAll(async () => {
         server = createServer((request, response) => {
           asked.push(request.headers.range);
           if (request.url === '/gone') return void response.writeHead(404).end();
+          if (request.url?.startsWith('/mute')) return undefined;
           if (request.url === '/busy') return void response.writeHead(503).end();
           const to = { '/moved': '/moved-again', '/moved-again': '/file', '/round': '/round', '/out': 'ftp://x/y' };
           const location = to[request.url as keyof typeof to];
@@ -496,7 +499,10 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
             'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`,
           };
           response.writeHead(from > 0 ? 206 : 200, head);
-          if (breakAt < rest.length) response.write(rest.subarray(0, breakAt), () => response.destroy());
+          if (silences.times > 0) {
+            silences = { ...silences, times: silences.times - 1 };
+            response.write(rest.subarray(0, silences.afterBytes));
+          } else if (breakAt < rest.length) response.write(rest.subarray(0, breakAt), () => response.destroy());
           else response.end(rest);
           return undefined;
         });
@@ -513,6 +519,37 @@ describe.skipIf(sshdPath === undefined)('a guest behind OpenSSH', () => {
         expect(await guest.installFile(file, soon())).toMatchObject({ bytes: bytes.length, sha256: sha256(bytes) });
         expect(Number(/\d+/.exec(asked.at(-1) ?? '')?.[0])).toBeGreaterThan(0);
         expect(sha256(readFileSync(inHome('fetched')))).toBe(sha256(bytes));
+      });
+
+      it('that goes silent in the middle is asked again for the rest, as long as it gets any further', async () => {
+        asked.length = 0;
+        silences = { times: 3, afterBytes: 1_000_000 };
+        const source = { url: `${url}/file`, idleMs: 300 };
+        const file = { id: 'slow', path: '~/slow', source, sha256: sha256(bytes) };
+        expect(await guest.installFile(file, soon())).toMatchObject({ bytes: bytes.length, sha256: sha256(bytes) });
+        const from = asked.map((range) => Number(/\d+/.exec(range ?? '')?.[0] ?? 0));
+        expect(from).toHaveLength(4);
+        expect(from).toEqual(from.toSorted((a, b) => a - b));
+        expect(from.at(-1)).toBeGreaterThan(1_000_000);
+      });
+
+      it('that stays silent is given up after three times, with its server and the idle limit, and leaves nothing', async () => {
+        const source = (path: string) => ({ url: `${url}/${path}?token=secret`, idleMs: 300 });
+        const given = {
+          type: 'CustomizeFailed',
+          message: `The file at ${url} cannot be fetched: its server sent nothing for 0.3 s, 3 times in a row`,
+          hint: 'Look at that server, or upload a copy of the file.',
+        };
+        // Of one without a digest nothing that came before counts.
+        silences = { times: 3, afterBytes: 1_000_000 };
+        await expect(
+          guest.installFile({ id: 'some', path: '~/silent', source: source('file') }, soon()),
+        ).rejects.toMatchObject(given);
+        expect(silences.times).toBe(0);
+        await expect(
+          guest.installFile({ id: 'mute', path: '~/silent', source: source('mute'), sha256: sha256(bytes) }, soon()),
+        ).rejects.toMatchObject(given);
+        expect(readdirSync(sshd.home).filter((name) => name.includes('silent'))).toEqual([]);
       });
 
       it('follows redirects to other http, and goes no further than that', async () => {

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { qemuArguments, type Launch } from '../../src/providers/qemu/arguments.ts';
 import { answerOf, readAnswer } from '../../src/providers/qemu/clone.ts';
+import { fetchFile } from '../../src/providers/qemu/image-fetch.ts';
 import { freePort } from '../../src/providers/qemu/machines.ts';
 import { withQmp } from '../../src/providers/qemu/qmp.ts';
 import { checkDisk, checkSpec, lacksRoom, limitsOf } from '../../src/providers/qemu/variant.ts';
@@ -66,12 +68,15 @@ describe('a variant of qemu', () => {
 });
 
 describe('the word of a guest', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'slipway-qemu-answer-'));
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'slipway-qemu-answer-'));
+  });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const file = join(folder, 'answer');
 
   it('is the first that it says, and what root says beyond is cut', async () => {
     expect(await answerOf(folder)).toEqual({ waiting: false, done: false });
+    const file = join(folder, 'answer');
     writeFileSync(file, 'done\n');
     truncateSync(file, 1_073_741_824);
     expect(await answerOf(folder)).toEqual({ waiting: false, done: true });
@@ -89,6 +94,41 @@ describe('the word of a guest', () => {
     for (const text of [`done\nkey ${key}\n`, `key ${key}; rm\ndone\n`, 'key ssh-rsa AAAA\ndone\n'])
       expect(readAnswer(text)).toEqual({ waiting: false, done: true });
     expect(readAnswer(`key ${key}\ndon`)).toEqual({ waiting: false, done: false });
+  });
+});
+
+describe('an image that is fetched', () => {
+  it('from a server that goes silent is given up after the idle limit, names both, and leaves nothing', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'slipway-qemu-fetch-'));
+    const server = createHttpServer((request, response) => {
+      if (request.url === '/half') response.writeHead(200, { 'content-length': 1_000 }).write('half');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const digest = { algorithm: 'sha256', hex: '0'.repeat(64) } as const;
+    try {
+      for (const path of ['mute', 'half']) {
+        const fetching = fetchFile(
+          'debian',
+          `${at}/${path}`,
+          digest,
+          join(folder, 'image'),
+          AbortSignal.timeout(20_000),
+          {
+            idleMs: 200,
+          },
+        );
+        await expect(fetching).rejects.toMatchObject({
+          type: 'ProviderUnavailable',
+          message: `Image debian could not be fetched from ${at}/${path}: its server sent nothing for 0.2 s.`,
+        });
+        expect(readdirSync(folder)).toEqual([]);
+      }
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

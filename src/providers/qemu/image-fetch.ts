@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DomainError } from '../../domain/failure.ts';
+import { download } from '../../guest/download.ts';
 import { partBeside, partPrefix } from '../../host/atomic-file.ts';
 import { diskFull, isFullText } from './process.ts';
 
@@ -32,7 +33,8 @@ export async function verifyFile(name: string, file: string, digest: Digest): Pr
 /**
  * Streams what the URL serves into the file, which appears when all of it is there and is what it should be. One at a time for
  * each folder: what others left of theirs is removed.
- * @throws DomainError InvalidRequest (other bytes), CapacityUnavailable (the disk is full), ProviderUnavailable
+ * @throws DomainError InvalidRequest (other bytes), CapacityUnavailable (the disk is full), ProviderUnavailable (also of a
+ *   server that sends nothing for 30 s)
  */
 export async function fetchFile(
   name: string,
@@ -40,6 +42,7 @@ export async function fetchFile(
   digest: Digest,
   file: string,
   signal: AbortSignal,
+  patience: { readonly idleMs?: number } = {},
 ): Promise<void> {
   const folder = dirname(file);
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -47,15 +50,16 @@ export async function fetchFile(
   const part = partBeside(file);
   const hash = createHash(digest.algorithm);
   try {
-    const response = await fetch(url, { signal, redirect: 'follow' });
-    if (!response.ok || !response.body) throw new Error(`it answers ${response.status}`);
+    const stalled = (idleMs: number): Error => new Error(`its server sent nothing for ${idleMs / 1_000} s`);
+    const { response, body } = await download(url, { redirect: 'follow' }, { stalled, ...patience }, signal);
+    if (!response.ok) throw new Error(`it answers ${response.status}`);
     const hashed = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         hash.update(chunk);
         done(null, chunk);
       },
     });
-    await pipeline(Readable.fromWeb(response.body), hashed, createWriteStream(part, { mode: 0o600 }), { signal });
+    await pipeline(body, hashed, createWriteStream(part, { mode: 0o600 }), { signal });
     compare(name, url, digest, hash.digest('hex'));
     await rename(part, file);
   } catch (error) {
