@@ -32,6 +32,7 @@ const passing: ReadonlySet<number> = new Set([
 
 /** A call's deadline passed without an answer. The server sees that too, and may be the first to end the call. */
 export function isLate(error: unknown): boolean {
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
   const grpc = grpcOf(error);
   return grpc?.code === code.deadlineExceeded || grpc?.code === code.cancelled;
 }

@@ -9,9 +9,10 @@ import { sameBody } from '../domain/same.ts';
 import type { FileOrder, FileResult, FileStatus, KeyGrant } from '../domain/transfer.ts';
 import { collectedAt } from './collected.ts';
 import type { ApiDeps } from './deps.ts';
-import { describeLease } from './lease-view.ts';
-import { domainErrorOf } from './temporal-failure.ts';
-import { closed, describe, quickly, startedWith } from './workflows.ts';
+import { describeLease, leaseView } from './lease-view.ts';
+import { viewMachine } from './machines.ts';
+import { domainErrorOf, isLate } from './temporal-failure.ts';
+import { closed, describe, messageWithinMs, quickly, startedWith } from './workflows.ts';
 
 /** One try of a caller; a longer move is asked about again. */
 const waitMs = 20_000;
@@ -78,14 +79,19 @@ export async function cancelFile(deps: ApiDeps, leaseId: string, fileId: string)
   if (status.name === 'RUNNING') await quickly(deps.client, () => deps.client.workflow.getHandle(workflowId).cancel());
 }
 
-/** Answers when the key can log in. @throws DomainError as the lease says: NotFound, Gone, InvalidRequest before ready */
+/**
+ * Answers when the key can log in.
+ * @throws DomainError as the lease says: NotFound, Gone, InvalidRequest before ready and while its machine is off;
+ *   GuestUnreachable when the machine does not answer
+ */
 export async function letKeyIn(
   deps: ApiDeps,
   leaseId: string,
   { publicKey, forMs = defaultKeyMs }: { readonly publicKey: string; readonly forMs?: number | undefined },
 ): Promise<KeyGrant> {
   const { client } = deps;
-  await describeLease(client, leaseId);
+  const { machine } = await leaseView(client, leaseId);
+  if (machine?.power?.action === 'off') throw switchedOff(leaseId, machine.machineId);
   const keyId = randomBytes(6).toString('hex');
   const untilMs = Date.now() + forMs;
   const handle = await quickly(client, () =>
@@ -101,12 +107,29 @@ export async function letKeyIn(
   try {
     await quickly(client, () => handle.executeUpdate(keyUpdates.letIn, { args: [{}] }));
   } catch (error) {
+    if (machine && isLate(error)) {
+      // Nobody will use it.
+      await takeKeyOut(deps, leaseId, keyId);
+      throw await silent(deps, leaseId, machine.machineId, error);
+    }
     // It failed at once, before the update came.
     const failure = domainErrorOf(error);
     if (failure?.type !== 'NotFound') throw error;
     await quickly(client, () => handle.result());
   }
   return { keyId, until: new Date(untilMs).toISOString() };
+}
+
+const switchedOff = (leaseId: string, machineId: string): DomainError =>
+  new DomainError('InvalidRequest', `Machine ${machineId} of lease ${leaseId} is switched off.`, {
+    hint: `slipway machine power ${machineId} on`,
+  });
+
+/** Who is silent: the machine, or those of us who would ask it. @throws DomainError when it is our side */
+async function silent(deps: ApiDeps, leaseId: string, machineId: string, cause: unknown): Promise<DomainError> {
+  const { seen = 'unknown', provider } = await viewMachine(deps, machineId, AbortSignal.timeout(messageWithinMs));
+  const message = `Machine ${machineId} of lease ${leaseId} did not let a key in within ${messageWithinMs / 1_000} s; ${provider} says that it is ${seen}.`;
+  return new DomainError('GuestUnreachable', message, { hint: `slipway machine show ${machineId}`, cause });
 }
 
 /** Repeatable. Who is logged in stays so. */

@@ -8,7 +8,7 @@ import { isLate } from './temporal-failure.ts';
 export const ownerKey = defineSearchAttributeKey('SlipwayOwner', SearchAttributeType.KEYWORD);
 
 /** How long one message to a workflow may take: far more than a worker needs, far less than a caller waits in vain. */
-const messageWithinMs = 20_000;
+export const messageWithinMs = 20_000;
 
 /** The Temporal client as the API uses it: every call but a long poll has a deadline. */
 export const quickly = <T>(client: Client, call: () => Promise<T>): Promise<T> =>

@@ -61,7 +61,7 @@ describe('a file', () => {
     expect(await get('~/report')).toMatchObject({ status: 200, body: { state: 'moved', result: kept } });
     expect(await get('~/none')).toMatchObject({
       status: 404,
-      body: { detail: `Lease ${id} could not collect ~/none: there is no ~/none` },
+      body: { detail: `Lease ${id} could not collect this: there is no ~/none` },
     });
     expect(await get('/etc/motd')).toMatchObject({
       status: 410,
@@ -136,6 +136,43 @@ describe('a key', () => {
     const options = `command="id" ${publicKey}`;
     expect((await ask('POST', `/v1/leases/${lease}/keys`, { publicKey: options })).status).toBe(400);
   });
+
+  it('is refused at once while the machine is switched off, and let in when it is on again', async () => {
+    const machine = `${lease}.1`;
+    await ask('POST', `/v1/machines/${machine}/power`, { action: 'off' });
+    expect(await ask('POST', `/v1/leases/${lease}/keys`, { publicKey })).toMatchObject({
+      status: 400,
+      body: {
+        detail: `Machine ${machine} of lease ${lease} is switched off.`,
+        hint: `slipway machine power ${machine} on`,
+      },
+    });
+    await ask('POST', `/v1/machines/${machine}/power`, { action: 'on' });
+    const { status, body } = await ask('POST', `/v1/leases/${lease}/keys`, { publicKey });
+    expect(status).toBe(201);
+    await ask('DELETE', `/v1/leases/${lease}/keys/${String(body['keyId'])}`);
+    await until('it is out', async () => bench.world.keys.size === 0);
+  });
+
+  it('that a machine does not let in is told so in twenty seconds, with how its provider sees it, and comes out again', async () => {
+    const out = bench.world.count('takeKeyOut');
+    bench.world.hold('letKeyIn');
+    bench.provider.state = 'stopped';
+    try {
+      expect(await ask('POST', `/v1/leases/${lease}/keys`, { publicKey })).toMatchObject({
+        status: 503,
+        body: {
+          type: 'GuestUnreachable',
+          detail: `Machine ${lease}.1 of lease ${lease} did not let a key in within 20 s; fake says that it is stopped.`,
+          hint: `slipway machine show ${lease}.1`,
+        },
+      });
+    } finally {
+      bench.provider.state = 'running';
+      bench.world.letGo('letKeyIn');
+    }
+    await until('it is out', async () => bench.world.count('takeKeyOut') > out && bench.world.keys.size === 0);
+  }, 60_000);
 
   it('that cannot be let in is told why', async () => {
     bench.world.faults = [{ activity: 'letKeyIn', side: 'before', type: 'CustomizeFailed' }];

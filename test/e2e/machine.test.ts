@@ -46,6 +46,12 @@ describe('a leased machine', () => {
     expect(off.out).toMatch(/^off-\w+\.1 · stopped at local · switched off by \S+ \d\d:\d\d:\d\d\n$/);
     expect(await shown(machine)).toContain('  power     stopped at local · switched off by');
     expect((await stack.get(lease)).state).toBe('working');
+    expect(await slipway('lease', 'ssh', lease, '--', 'true')).toMatchObject({
+      code: 125,
+      err: expect.stringMatching(
+        new RegExp(`Machine ${machine} of lease ${lease} is switched off\\..*slipway machine power ${machine} on`, 's'),
+      ) as string,
+    });
     expect((await slipway('machine', 'power', machine, 'on')).out).toContain('running at local · switched on by');
     const { result } = await stack.follow(lease);
     expect(result).toMatchObject({ state: 'lost', exitCode: null });
