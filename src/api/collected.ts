@@ -36,7 +36,10 @@ export async function collectedAt(
   const { message, hint } = textParts(found.reason.message);
   throw new DomainError(
     found.reason.type,
-    `Lease ${leaseId} could not collect ${path}: ${message}`,
+    // Most reasons name it.
+    message.includes(path)
+      ? `Lease ${leaseId} could not collect this: ${message}`
+      : `Lease ${leaseId} could not collect ${path}: ${message}`,
     hint === undefined ? {} : { hint },
   );
 }

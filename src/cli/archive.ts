@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DomainError } from '../domain/failure.ts';
+import { systemWords } from '../domain/system-words.ts';
 
 /** tar(1) of this computer, or why it did not do its part. */
 async function tar(words: readonly string[], input?: AsyncIterable<Uint8Array>): Promise<void> {
@@ -34,8 +35,7 @@ async function tar(words: readonly string[], input?: AsyncIterable<Uint8Array>):
 /** @param shown as the caller wrote it @throws DomainError InvalidRequest when there is nothing to be read */
 export async function isFolder(path: string, shown: string): Promise<boolean> {
   const found = await stat(path).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DomainError('InvalidRequest', `${shown} cannot be read: ${why}.`, { cause });
+    throw new DomainError('InvalidRequest', `${shown} cannot be read: ${systemWords(cause)}.`, { cause });
   });
   // A pipe gives its bytes once, and a device has no end; an upload reads twice.
   if (!found.isFile() && !found.isDirectory()) {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DomainError } from '../domain/failure.ts';
+import { systemWords } from '../domain/system-words.ts';
 import type { FileResult } from '../domain/transfer.ts';
 import { unpack } from './archive.ts';
 
@@ -40,7 +41,7 @@ export async function placeFile(result: FileResult, bytes: AsyncIterable<Uint8Ar
     else await placeOne(result, bytes, target);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && refusals.has(String(error.code)))) throw error;
-    throw new DomainError('InvalidRequest', `${target} cannot be written: ${error.message}`, { cause: error });
+    throw new DomainError('InvalidRequest', `${target} cannot be written: ${systemWords(error)}`, { cause: error });
   }
 }
 

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { DomainError } from '../domain/failure.ts';
+import { systemWords } from '../domain/system-words.ts';
 import type { Transport } from './transport.ts';
 
 export interface Uploaded {
@@ -46,8 +47,7 @@ async function stampOf(path: string): Promise<string> {
 }
 
 function unreadable(path: string, cause: unknown): DomainError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new DomainError('InvalidRequest', `The file ${path} cannot be read: ${why}.`, { cause });
+  return new DomainError('InvalidRequest', `The file ${path} cannot be read: ${systemWords(cause)}.`, { cause });
 }
 
 async function isThere(transport: Transport, blob: string, signal: AbortSignal | undefined): Promise<boolean> {

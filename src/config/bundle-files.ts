@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, resolve, sep } from 'node:path';
+import { systemWords } from '../domain/system-words.ts';
 
 /** A file beside a bundle that a `from:` names, as it was when the bundle was loaded. */
 export interface BundleSource {
@@ -70,7 +71,7 @@ async function inspectSource(folder: string, from: string): Promise<BundleSource
     return { path, ...(await hashFile(path)) };
   } catch (error) {
     if (isMissing(error)) return `${from} is not there`;
-    return `${from} cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    return `${from} cannot be read: ${systemWords(error)}`;
   }
 }
 

@@ -22,7 +22,7 @@ as_needed() {
   fi
   sudo -n true 2>/dev/null || {
     [ -e "$path" ] || [ ! -x "$(aim)/" ] || return # it is not there: no right would show it
-    failed denied "$(id -un) may not read $path, and has no sudo without a password"
+    failed denied "$(id -un) may not read it, and has no sudo without a password"
   }
   exec sudo -n sh "$SELF" given "$NONCE" "$path" "$@"
 }
@@ -34,10 +34,10 @@ fetch() { # OFFSET STAMP
     reply "end $?"
     return
   fi
-  [ -e "$path" ] || failed nofile "there is no $path"
-  [ -f "$path" ] || failed kind "$path is neither a file nor a folder"
+  [ -e "$path" ] || failed nofile "there is no such file or folder"
+  [ -f "$path" ] || failed kind "it is neither a file nor a folder"
   set -- "$1" "$2" $(stat -L -c '%s %Y.%i %a' "$path" 2>/dev/null || stat -L -f '%z %m.%i %Lp' "$path")
-  [ $# = 5 ] || failed other "$path cannot be looked at"
+  [ $# = 5 ] || failed other "it cannot be looked at"
   from=$1
   [ "$2" = "$4" ] && [ "$from" -le "$3" ] || from=0
   reply "file $3 $4 $5 $from"

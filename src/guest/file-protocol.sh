@@ -50,9 +50,9 @@ check_place() {
     said=$(umask 022 && mkdir -p "$folder" 2>&1) || because "$said"
   fi
   if [ $tree = 1 ]; then
-    [ ! -e "$path" ] || [ -d "$path" ] || failed notfolder "$path is no folder"
+    [ ! -e "$path" ] || [ -d "$path" ] || failed notfolder "it is no folder"
   elif [ -d "$path" ] && [ ! -L "$path" ]; then
-    failed isfolder "$path is a folder"
+    failed isfolder "it is a folder"
   fi
 }
 size() {

@@ -132,7 +132,7 @@ describe('file put', () => {
     });
     expect(await cli.run([...args, 'none', '~/x'], { cwd })).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('✗ none cannot be read: ENOENT') as string,
+      stderr: expect.stringContaining('✗ none cannot be read: no such file or directory.\n') as string,
     });
   });
 
