@@ -6,7 +6,11 @@ import { parseArgs } from 'node:util';
 /** Test files of each provider's own; the kills are the same for all. */
 const providers = {
   local: ['test/providers/local.test.ts', 'test/providers/faults-conformance.proof.test.ts'],
-  static: ['test/providers/static.test.ts', 'test/providers/static-life.test.ts'],
+  static: [
+    'test/providers/static.test.ts',
+    'test/providers/static-faults.proof.test.ts',
+    'test/providers/static-life.test.ts',
+  ],
 };
 
 const { values, tokens } = parseArgs({

@@ -132,30 +132,7 @@ describe.concurrent('a machine of a pool whose lease is over', () => {
     await Promise.all([close(two.leaseId), inPhase('gone')]);
   });
 
-  test.each(
-    (['reload', 'reset'] as const).flatMap((how) =>
-      (['inspectMachine', how === 'reload' ? 'reloadMachine' : 'resetGuest'] as const).flatMap((activity) =>
-        (['before', 'after'] as const).flatMap((side) => [
-          { how, activity, side, retryable: true },
-          { how, activity, side, retryable: false },
-        ]),
-      ),
-    ),
-  )('in a $how whose $activity fails $side its effect (again: $retryable) goes on or goes away', async (one) => {
-    const { how, activity, side, retryable } = one;
-    const fault: Fault = { activity, side, retryable, type: retryable ? 'GuestUnreachable' : 'CustomizeFailed' };
-    const { world, handle, status, inPhase, release, goneWith } = await leased(how, (fake) => (fake.faults = [fault]));
-    await release();
-    if (retryable) {
-      await until('its next generation', async () => (await status()).generation === 2);
-      await inPhase('warm');
-      expect(world.renewals).toHaveLength(1);
-      await handle.signal('retire', { why: 'enough' });
-      await goneWith({ cause: 'retired' });
-    } else await goneWith({ cause: 'tainted', reason: { type: 'CustomizeFailed' } });
-    expect(world.fired).toBe(1);
-  });
-
+  // Each activity that fails before and after its effect, once and for good, is a cell of the saga kit.
   test('that its provider does not have any more when it should be reloaded goes away at once', async () => {
     const fault: Fault = { activity: 'reloadMachine', side: 'before', retryable: false, type: 'Gone' };
     const { world, release, goneWith } = await leased('reload', (fake) => (fake.faults = [fault]));
