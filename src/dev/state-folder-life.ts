@@ -30,6 +30,15 @@ export async function onFolder<T>({ root }: StateFolder, work: Promise<T>): Prom
   }
 }
 
+async function knownFormat(state: StateFolder): Promise<void> {
+  const version = (await readFile(state.version, 'utf8')).trim();
+  if (version === formatVersion) return;
+  const message = `The state folder ${state.root} has format ${version}, and this slipway knows ${formatVersion}.`;
+  throw new DomainError('InvalidRequest', message, {
+    hint: 'Use the slipway that made it, or another folder with --state.',
+  });
+}
+
 /** Beside what it is for: git's, and what a disk of its own begins with. */
 const alsoThere = ['.gitignore', 'lost+found'];
 const shownNames = 3;
@@ -37,11 +46,11 @@ const shownNames = 3;
 /**
  * A folder full of other things is closed to nobody and filled with nothing of ours. One of ours has its version, or, where
  * its making was cut off or a part of it was brought here, nothing but what ours hold.
- * @throws DomainError InvalidRequest
+ * @throws DomainError InvalidRequest, also for one of ours in another format
  */
 export async function refuseForeign(state: StateFolder): Promise<void> {
   const names = (await readdir(state.root).catch(noneIfMissing)) ?? [];
-  if (names.includes(basename(state.version))) return;
+  if (names.includes(basename(state.version))) return knownFormat(state);
   const inside = Object.values<string>({ ...state }).filter((path) => dirname(path) === state.root);
   const ours = [...inside.map((path) => basename(path)), ...alsoThere];
   const isOurs = (name: string): boolean =>
@@ -66,16 +75,7 @@ export async function prepareStateFolder(state: StateFolder): Promise<Installati
   await refuseForeign(state);
   await mkdir(state.root, { recursive: true, mode: 0o700 });
   await createOnce(state.version, () => `${formatVersion}\n`);
-  const version = (await readFile(state.version, 'utf8')).trim();
-  if (version !== formatVersion) {
-    throw new DomainError(
-      'InvalidRequest',
-      `The state folder ${state.root} has format ${version}, and this slipway knows ${formatVersion}.`,
-      {
-        hint: 'Use the slipway that made it, or another folder with --state.',
-      },
-    );
-  }
+  await knownFormat(state);
   // mkdir leaves the mode of a folder that was there, and obeys the umask.
   await chmod(state.root, 0o700);
   // It holds keys: never to be committed with the project that it lies in.
