@@ -333,6 +333,7 @@ describe.skipIf(skips)('an image', () => {
     expect(await refused({ file: join(files, 'nowhere') })).toMatchObject({
       type: 'InvalidRequest',
       message: expect.stringContaining('is not there'),
+      hint: expect.stringContaining('`file` in slipway.yaml'),
     });
     const page = join(files, 'page.html');
     writeFileSync(page, '<html>The image has moved.</html>'.repeat(10_000));

@@ -24,22 +24,27 @@ const marks: readonly (readonly [offset: number, bytes: string])[] = [
 ];
 const headBytes = 65_608;
 
+const whatIsOne =
+  'A cloud image is a disk in the format qcow2 or raw: not an archive, an ISO or a page that says where it is.';
+const whereItLies = 'Its `file` in slipway.yaml says where it lies; a relative path starts from that file’s folder.';
+
 /**
  * What QEMU would boot. It takes any file at all as a raw disk, so that such a one must show that it is a disk.
  * @param strange it comes from elsewhere: then it may not name other files of this host
  * @throws DomainError InvalidRequest for what is no image
  */
 export async function diskFormat(file: string, name: string, strange: boolean): Promise<DiskFormat> {
-  const wrong = (why: string, cause?: unknown): DomainError =>
+  const wrong = (why: string, cause?: unknown, hint = whatIsOne): DomainError =>
     new DomainError('InvalidRequest', `Image ${name}: ${file} ${why}.`, {
-      hint: 'A cloud image is a disk in the format qcow2 or raw: not an archive, an ISO or a page that says where it is.',
+      hint,
       ...(cause === undefined ? {} : { cause }),
     });
   let text: string;
   try {
     text = await qemuImg(['info', '--output=json', '-U', file]);
   } catch (error) {
-    if (error instanceof DomainError && error.message.includes('No such file')) throw wrong('is not there', error);
+    if (error instanceof DomainError && error.message.includes('No such file'))
+      throw wrong('is not there', error, whereItLies);
     throw error instanceof DomainError && error.hint === undefined
       ? wrong(`is not an image (${error.message})`, error)
       : error;
