@@ -19,6 +19,10 @@ interface Beat {
   readonly unreachableSinceMs?: number;
 }
 
+/** What is left to say behind the title, which is the path for a file without one. */
+const behind = (title: string, text: string): string =>
+  [`${title}: `, `${title} `].reduce((rest, start) => (rest.startsWith(start) ? rest.slice(start.length) : rest), text);
+
 export function taskActivities(deps: Deps): TaskActivities {
   return {
     runStep: (input) =>
@@ -55,7 +59,7 @@ export function taskActivities(deps: Deps): TaskActivities {
             return {};
           } catch (error) {
             if (!(error instanceof DomainError) || error.type !== 'CustomizeFailed') throw error;
-            return { failure: { ...failed, exitCode: null, message: wholeText(error) } };
+            return { failure: { ...failed, exitCode: null, message: behind(step.title, wholeText(error)) } };
           }
         }
         const { limitMs, allowFailure: _, ...spec } = step.command;

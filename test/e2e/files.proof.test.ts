@@ -176,7 +176,7 @@ describe('a lease that brings files', () => {
     const refused = await run(['run', '--bundle', 'bare', ...wrong, '--', 'true'], { cwd });
     expect(refused).toMatchObject({
       code: 125,
-      err: expect.stringContaining(`has the sha256 ${sha256(bytes)}`) as string,
+      err: expect.stringContaining(`failed: ~/tool: the file has the sha256 ${sha256(bytes)}, not`) as string,
     });
     server.close();
     server.closeAllConnections();
