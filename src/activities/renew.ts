@@ -7,7 +7,7 @@ import { mismatchEvent } from '../guest/mismatch-event.ts';
 import type { MachineState } from '../providers/provider.ts';
 import type { Activities, GuestRef, MachineRef } from './activities.ts';
 import { beating, pause } from './beat.ts';
-import { giveCheckIn } from './check-in.ts';
+import { renewCheckIn } from './check-in.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { runToEnd } from './follow.ts';
 import { fullAccess } from './look-ahead.ts';
@@ -60,7 +60,7 @@ export function renewActivities(deps: Deps): RenewActivities {
         const left = [...refused, ...(await guest.reset(input.baseline, resetLeaves, signal))];
         if (left.length > 0) return { access: input.access, facts: {}, keptKeys, left };
         // What it called home with is gone, and was its last generation's.
-        if (asksCheckIn(gate)) await giveCheckIn(deps, next, guest, signal);
+        if (asksCheckIn(gate)) await renewCheckIn(deps, next, guest, signal);
         if (!provider.rekey) return { access: input.access, facts: {}, keptKeys, left };
         await provider.rekey(await refOf(deps, input.machine, signal), identityOf(deps, next), next.generation, signal);
         // The key that it had so far is none of the next generation's.

@@ -53,11 +53,16 @@ export interface FirstBoot {
   readonly checkIn?: { readonly script: string; readonly bootString: string };
 }
 
-const root = '/var/lib/slipway/boot';
-const paths = { checkIn: `${root}/check-in`, boot: `${root}/boot-string`, lastStage: `${root}/last-stage` } as const;
+/** On the guest, root's: what it calls home with, and its last stage. */
+export const bootFolder = '/var/lib/slipway/boot';
+const paths = {
+  checkIn: `${bootFolder}/check-in`,
+  boot: `${bootFolder}/boot-string`,
+  lastStage: `${bootFolder}/last-stage`,
+} as const;
 
 /** Once in each machine, before files are installed: an image of another one has all that it was told, and had done. */
-const forgetAnother = ['cloud-init-per', 'instance', 'slipway-boot', 'rm', '-rf', root];
+const forgetAnother = ['cloud-init-per', 'instance', 'slipway-boot', 'rm', '-rf', bootFolder];
 
 /** cloud-init installs files after this has begun; it waits for the script, and is not waited for. */
 const startCheckIn = `(n=0; until [ -s ${paths.checkIn} ] || [ "$n" -ge 900 ]; do n=$((n + 1)); sleep 1; done; exec sh ${paths.checkIn} boot) </dev/null >>/var/log/slipway-check-in.log 2>&1 &`;
@@ -121,6 +126,15 @@ export function composedUserData(given: UserData, boot: FirstBoot, maxBytes: num
   };
   const whole = made(false);
   return bytesOf(whole.text) <= maxBytes || stage === undefined || boot.checkIn === undefined ? whole : made(true);
+}
+
+/** Pure: the document with this boot string in place of the one that it has of another generation of the same machine. */
+export function withBootString(text: string, bootString: string): string {
+  const [, machine] = /^([^:]+~)\d+:/.exec(bootString) ?? [];
+  if (machine === undefined) return text;
+  // None of it is a letter that a document would write otherwise, or end it by.
+  const another = new RegExp(`${machine.replaceAll(/[.+]/g, '\\$&')}\\d+:[^\\s"'\\\\]+`, 'g');
+  return text.replaceAll(another, () => bootString);
 }
 
 /** What is said of any machine: no bundle may say otherwise. */

@@ -41,7 +41,7 @@ elif sudo -n true 2>/dev/null; then
 fi
 
 # Restored in whole, in the order in which there is room for copies.
-RESTORED='/etc /root /home /var/spool /var/mail /opt /srv /mnt /media /tmp /var/tmp /usr/local'
+RESTORED='/etc /var/lib/slipway /root /home /var/spool /var/mail /opt /srv /mnt /media /tmp /var/tmp /usr/local'
 # What is new in them is removed; what was there is the system's own and changes by itself.
 LOOSE='/run /dev/shm /dev/mqueue /var/log /var/cache /var/lib/apt /var/lib/chrony /var/lib/cloud /var/lib/dhcp
 /var/lib/dhcpcd /var/lib/logrotate /var/lib/misc /var/lib/NetworkManager /var/lib/ntp /var/lib/private /var/lib/sudo

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
@@ -12,18 +11,15 @@ import { keyOf, type Deps } from '../../src/activities/deps.ts';
 import { fullAccess } from '../../src/activities/look-ahead.ts';
 import { specOf } from '../../src/activities/machine-spec.ts';
 import { machineActivities } from '../../src/activities/machines.ts';
-import type { Recipe } from '../../src/domain/bundle.ts';
 import { DomainError } from '../../src/domain/failure.ts';
 import type { HostKeyNews, HostKeySource } from '../../src/domain/host-key.ts';
-import { defaultTuning } from '../../src/domain/tuning.ts';
 import type { Guest } from '../../src/guest/guest.ts';
 import { createGuests } from '../../src/guest/guests.ts';
 import { opensshKeyPair } from '../../src/guest/openssh-key.ts';
 import type { Capabilities, Provider } from '../../src/providers/provider.ts';
 import { securityEvents } from '../../src/worker/security-events.ts';
-import { fakePlan } from '../support/fake-plan.ts';
 import { isRoot } from '../support/local-machines.ts';
-import { memoryProvider } from '../support/memory-provider.ts';
+import { fakeRecipe, worker } from '../support/worker.ts';
 import { startSshProxy } from '../support/ssh-proxy.ts';
 import { sshdPath, startSshd, type Sshd } from '../support/sshd.ts';
 
@@ -38,34 +34,6 @@ const machine: MachineRef = {
 
 const quiet = new DefaultLogger('ERROR');
 type Answer = Awaited<ReturnType<Activities['awaitAccessible']>>;
-
-const unused = (): never => {
-  throw new Error('not asked here');
-};
-
-/** What a worker has, with one provider in memory whose machine is an sshd of this host. */
-function worker(can: Partial<Capabilities> = {}, more: Partial<Provider> = {}): Deps {
-  const { provider } = memoryProvider();
-  const capabilities = (): Capabilities => ({ ...provider.capabilities(), userDataMaxBytes: 16_384, ...can });
-  const nothing = new Proxy({}, { get: unused });
-  return {
-    providers: new Map([['memory', { ...provider, ...more, capabilities }]]),
-    guests: createGuests({ base: '/nowhere' }),
-    outputs: nothing as Deps['outputs'],
-    blobs: nothing as Deps['blobs'],
-    fetched: nothing as Deps['fetched'],
-    client: nothing as Client,
-    accounts: unused,
-    resolve: unused,
-    secrets: { value: unused, forget: unused },
-    notifyAllow: unused,
-    bootString: unused,
-    installation: { key: new Uint8Array(32).fill(7), id: 'here' },
-    tuning: defaultTuning,
-    times: { providerEveryMs: 1_000, guestEveryMs: 1_000, leaseEveryMs: 1_000, guestLostAfterMs: 1_000 },
-    logger: pino({ level: 'silent' }),
-  };
-}
 
 describe.skipIf(sshdPath === undefined || !isRoot)('the first login to a guest of OpenSSH', () => {
   let sshd: Sshd;
@@ -284,22 +252,9 @@ describe('a guest that boots, and is trusted at first use', () => {
 });
 
 describe('what a machine is made with', () => {
-  const recipe = (hostKey?: HostKeySource): Recipe => ({
-    name: 'own',
-    variants: [{ provider: 'memory', spec: {} }],
-    steps: [],
-    gate: { kind: 'steps' },
-    limits: fakePlan().limits,
-    ttlMs: 1,
-    maxTtlMs: 1,
-    attempts: 1,
-    outputLimitBytes: 1,
-    reclaim: 'destroy',
-    ...(hostKey ? { hostKey } : {}),
-  });
   const made = (hostKey?: HostKeySource, can: Partial<Capabilities> = {}) => {
     const digest = `recipe ${hostKey ?? 'of none'}`;
-    const get = async (): Promise<Uint8Array> => Buffer.from(JSON.stringify(recipe(hostKey)));
+    const get = async (): Promise<Uint8Array> => Buffer.from(JSON.stringify(fakeRecipe(hostKey ? { hostKey } : {})));
     const blobs = { get } as unknown as Deps['blobs'];
     const bootString = async (): Promise<string> => 'id:127.0.0.1:4801;sha256//pin:secret';
     return specOf({ ...worker(can), blobs, bootString }, machine, digest, 0);

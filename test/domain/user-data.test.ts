@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { cloudConfigText, mergedConfig } from '../../src/domain/cloud-config.ts';
-import { composedUserData, type FirstBoot, type UserData } from '../../src/domain/user-data.ts';
+import { composedUserData, withBootString, type FirstBoot, type UserData } from '../../src/domain/user-data.ts';
 
 const boot: FirstBoot = {
   hostname: 'web-1-1',
@@ -79,6 +79,17 @@ describe('the user-data of a machine', () => {
       'echo theirs',
     ]);
     expect(composed({}).config).not.toHaveProperty('bootcmd');
+  });
+
+  it('says what its next generation calls home with, and else what it said', () => {
+    const next = 'web-1.1~b~22:10.0.2.2:4802;sha256//y=:other';
+    const { text } = composed({ packages: ['nginx'] }, { ...boot, checkIn });
+    const renewed = composed({ packages: ['nginx'] }, { ...boot, checkIn: { ...checkIn, bootString: next } }).text;
+    expect(withBootString(text, next)).toBe(renewed);
+    expect(withBootString(renewed, next)).toBe(renewed);
+    const ofAnother = text.replace('web-1.1~b', 'web-1x1~b');
+    expect(withBootString(ofAnother, next)).toBe(ofAnother);
+    expect(withBootString(text, 'of:no;machine:at all')).toBe(text);
   });
 
   it('keeps out of its document what would not fit, and has the guest fetch that', () => {
