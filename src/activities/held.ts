@@ -1,6 +1,8 @@
 import { DomainError } from '../domain/failure.ts';
+import type { MachineRef } from './activities.ts';
 import { beating } from './beat.ts';
-import type { Deps } from './deps.ts';
+import { providerOf, type Deps } from './deps.ts';
+import { refOf, standing } from './until-running.ts';
 import { every, statusOf } from './watch.ts';
 
 /** By holder: when it was looked at last, by this worker; short attempts and steps share one look. */
@@ -36,23 +38,54 @@ async function unlessClosed<T>(
   const last = looked.get(holder) ?? Date.now();
   looked.set(holder, last);
   const leftMs = last + leaseEveryMs - Date.now();
-  const look = async (): Promise<true | undefined> => {
+  const look = async (): Promise<DomainError | undefined> => {
     looked.set(holder, Date.now());
-    return (await statusOf(deps, holder)) === 'RUNNING' ? undefined : true;
+    return (await statusOf(deps, holder)) === 'RUNNING' ? undefined : gone;
   };
   // Due before attempts that are too short to be looked at meanwhile.
   if (leftMs <= 0 && (await look().catch(unlessOurs))) throw gone;
+  return beside({ everyMs: leaseEveryMs, firstMs: leftMs <= 0 ? leaseEveryMs : leftMs, look }, signal, work);
+}
 
-  const closed = new AbortController();
+/**
+ * Ends the wait for a guest whose machine its provider shows stopped, though nobody has switched it off.
+ * @throws GuestLost
+ */
+export function unlessStopped<T>(
+  deps: Deps,
+  machine: MachineRef,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const look = async (signal: AbortSignal): Promise<DomainError | undefined> => {
+    const view = await providerOf(deps, machine.provider).get(await refOf(deps, machine, signal), signal);
+    return view.fault === undefined ? undefined : new DomainError('GuestLost', `${standing(machine, view)}.`);
+  };
+  const { providerEveryMs } = deps.times;
+  return beside({ everyMs: providerEveryMs, firstMs: providerEveryMs, look }, signal, work);
+}
+
+interface Looks {
+  readonly everyMs: number;
+  readonly firstMs: number;
+  /** What ends the work. */
+  readonly look: (signal: AbortSignal) => Promise<DomainError | undefined>;
+}
+
+async function beside<T>(
+  { everyMs, firstMs, look }: Looks,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const found = new AbortController();
   const over = new AbortController();
-  const firstMs = leftMs <= 0 ? leaseEveryMs : leftMs;
-  const looking = every(leaseEveryMs, AbortSignal.any([signal, over.signal]), look, firstMs).then((news) => {
-    if (news) closed.abort(gone);
+  const looking = every(everyMs, AbortSignal.any([signal, over.signal]), look, firstMs).then((news) => {
+    if (news) found.abort(news);
   });
   try {
-    return await work(AbortSignal.any([signal, closed.signal]));
+    return await work(AbortSignal.any([signal, found.signal]));
   } catch (error) {
-    throw closed.signal.aborted ? gone : error;
+    throw found.signal.aborted ? found.signal.reason : error;
   } finally {
     over.abort();
     await looking;

@@ -7,7 +7,7 @@ import type { Activities, GuestRef, MachineRef } from './activities.ts';
 import { beating } from './beat.ts';
 import { guestOf, providerOf, recipeOf, type Deps } from './deps.ts';
 import { passCommands } from './gate.ts';
-import { whileHeld, whileProven } from './held.ts';
+import { unlessStopped, whileHeld, whileProven } from './held.ts';
 import { hostKeyNews, learned } from './host-key.ts';
 import { lookAhead } from './look-ahead.ts';
 import { createOnce, destroyUntilGone } from './machine-debt.ts';
@@ -55,17 +55,19 @@ export function machineActivities(deps: Deps): MachineActivities {
       ),
 
     awaitAccessible: (input) =>
-      whileHeld(deps, input.holder, async (signal) => {
-        if (input.access.hostKey === '') {
-          const known = await learned(deps, input, input.told ?? [], signal);
-          const facts = await untilLoggedIn(deps, known, signal);
-          const { hostKey, fingerprint } = known.access;
-          return { facts: { ...facts }, hostKey: { learned: { hostKey, fingerprint } } };
-        }
-        const facts = await untilLoggedIn(deps, input, signal);
-        const hostKey = await hostKeyNews(deps, input, signal);
-        return { facts: { ...facts }, ...(hostKey ? { hostKey } : {}) };
-      }),
+      whileHeld(deps, input.holder, (held) =>
+        unlessStopped(deps, input.machine, held, async (signal) => {
+          if (input.access.hostKey === '') {
+            const known = await learned(deps, input, input.told ?? [], signal);
+            const facts = await untilLoggedIn(deps, known, signal);
+            const { hostKey, fingerprint } = known.access;
+            return { facts: { ...facts }, hostKey: { learned: { hostKey, fingerprint } } };
+          }
+          const facts = await untilLoggedIn(deps, input, signal);
+          const hostKey = await hostKeyNews(deps, input, signal);
+          return { facts: { ...facts }, ...(hostKey ? { hostKey } : {}) };
+        }),
+      ),
 
     awaitGate: (input) =>
       whileProven(deps, input.holder, async (signal) => {

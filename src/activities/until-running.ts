@@ -6,6 +6,10 @@ import { pause } from './beat.ts';
 import { providerOf, type Deps } from './deps.ts';
 import { fullAccess } from './look-ahead.ts';
 
+/** How it stands at its provider, and what of that is a fault. */
+export const standing = ({ machineId, provider }: MachineRef, { state, fault }: MachineView): string =>
+  `Machine ${machineId} is ${state} at provider ${provider}${fault === undefined ? '' : `: ${fault}`}`;
+
 /** What the provider calls the machine. @throws DomainError GuestLost where it knows none */
 export async function refOf(deps: Deps, machine: MachineRef, signal: AbortSignal): Promise<ProviderRef> {
   const ref = machine.ref ?? (await providerOf(deps, machine.provider).findByKey(machine.key, signal));
@@ -37,12 +41,8 @@ export async function untilRunning(
     // Absent just after create may be a lagging view: it counts after the settle time only.
     absentSinceMs = state === 'absent' ? (absentSinceMs ?? Date.now()) : undefined;
     const vanished = absentSinceMs !== undefined && Date.now() - absentSinceMs > settleMs;
-    if (vanished || state === 'destroying' || (meant && state === 'stopped')) {
-      throw new DomainError(
-        'GuestLost',
-        `Machine ${machine.machineId} is ${state} at provider ${machine.provider} before it ran.`,
-      );
-    }
+    if (vanished || state === 'destroying' || (meant && state === 'stopped'))
+      throw new DomainError('GuestLost', `${standing(machine, view)}, before it ran.`);
     signal.throwIfAborted();
     await pause(waitMs, signal);
   }

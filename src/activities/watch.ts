@@ -3,11 +3,12 @@ import { WorkflowNotFoundError } from '@temporalio/common';
 import { DomainError } from '../domain/failure.ts';
 import { poolNameOf } from '../domain/ids.ts';
 import { mismatchEvent } from '../guest/mismatch-event.ts';
-import type { MachineState } from '../providers/provider.ts';
+import type { MachineState, MachineView } from '../providers/provider.ts';
 import type { Activities, ClosedChild, WatchNews } from './activities.ts';
 import { beating, pause } from './beat.ts';
 import { birthOf } from './claims.ts';
 import { guestOf, providerOf, type Deps } from './deps.ts';
+import { standing } from './until-running.ts';
 
 /** Heartbeats of a watch only keep it; there are thousands, so they are rare. */
 const watchBeatMs = 20_000;
@@ -83,13 +84,13 @@ function gone(
   let looks = 0;
   return async (signal) => {
     const ref = machine.ref ?? (await provider.findByKey(machine.key, signal));
-    const state = ref ? (await provider.get(ref, signal)).state : 'absent';
+    const view: MachineView = ref ? await provider.get(ref, signal) : { state: 'absent' };
+    const { state } = view;
     // One wrong answer of a provider, or one look during a restart, must not end a lease: two in a row count.
     const isOver = over.has(state) && !(off && state === 'stopped');
     looks = isOver ? looks + 1 : 0;
     if (looks < 2) return undefined;
-    const message = `Machine ${machine.machineId} is ${state} at provider ${machine.provider}.`;
-    return { type: 'lost', reason: { type: 'GuestLost', message } };
+    return { type: 'lost', reason: { type: 'GuestLost', message: `${standing(machine, view)}.` } };
   };
 }
 

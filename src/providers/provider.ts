@@ -92,6 +92,8 @@ export interface MachineView {
   readonly generation?: number;
   /** Of an absent one that was standing: nobody gets it again, and why; nothing of its lease could be proven to be gone. */
   readonly takenOut?: string;
+  /** Of a stopped one that nobody has switched off: what stopped it, for people. */
+  readonly fault?: string;
   /** Small facts for people: tier, zone, boot count … */
   readonly facts?: Readonly<Record<string, string>>;
 }

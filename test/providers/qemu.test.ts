@@ -11,7 +11,7 @@ import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { qemuProgram } from '../../src/providers/qemu/arguments.ts';
 import type { ImageSettings, QemuSettings } from '../../src/providers/qemu/settings.ts';
 import { withQmp } from '../../src/providers/qemu/qmp.ts';
-import { isRoot, until } from '../support/local-machines.ts';
+import { until } from '../support/local-machines.ts';
 import { blankDisk, qemuBench, type QemuBench } from '../support/qemu-machines.ts';
 import { withoutQemu } from '../support/vm-image.ts';
 
@@ -284,33 +284,6 @@ describe.skipIf(skips)('an image that is taken of a machine', () => {
       await own.close();
     }
   }, 60_000);
-});
-
-describe.skipIf(skips || !isRoot)('a disk that is full', () => {
-  it('refuses a machine, of which nothing is left, and lets go of one that is there', async () => {
-    const folder = mkdtempSync(join(files, 'full-'));
-    execFileSync('sh', ['-c', `mount -t tmpfs -o size=280m,nr_inodes=500 slipway ${folder}`]);
-    const own = qemuBench({ images: { blank: { file: blank } }, accelerator: 'tcg' }, small, folder);
-    try {
-      const { key, ref } = await own.make();
-      const filler = join(folder, 'filler');
-      // Not a byte is free, and no file.
-      execFileSync('sh', ['-c', `dd if=/dev/zero of=${filler} bs=1M 2>/dev/null; true`]);
-      execFileSync('sh', ['-c', `n=0; while touch ${filler}.$n 2>/dev/null; do n=$((n + 1)); done`]);
-      await expect(own.make()).rejects.toMatchObject({
-        type: 'CapacityUnavailable',
-        message: 'The disk of the state folder is full.',
-      });
-      expect(await own.remains()).toHaveLength(2);
-      await own.destroyed(ref);
-      expect(await own.remains()).toEqual([]);
-      rmSync(filler);
-      await expect(own.make(key)).rejects.toMatchObject({ type: 'Gone' });
-    } finally {
-      await own.close();
-      execFileSync('sh', ['-c', `umount ${folder}`]);
-    }
-  });
 });
 
 describe.skipIf(skips)('an image', () => {

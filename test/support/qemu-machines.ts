@@ -20,6 +20,22 @@ export function blankDisk(folder: string): string {
   return file;
 }
 
+/** A disk whose boot sector goes on writing, 64 KiB at a time, from its second MiB to its end. */
+export function writingDisk(folder: string): string {
+  const file = blankDisk(folder);
+  const bytes = readFileSync(file);
+  const code = [
+    '31c0 8ed8 8ed0 bc007c', // ds = ss = 0, sp = 0x7c00
+    'be1f7c b443 30c0 cd13', // again: BIOS, write what is said at 0x7c1f
+    '8106277c8000 8316297c00 ebea', // 128 sectors further, and again
+    '1000 8000 00000010 0008000000000000', // 128 sectors of memory at 0x10000, to sector 2048
+  ];
+  bytes.set(Buffer.from(code.join('').replaceAll(' ', ''), 'hex'));
+  const writing = join(folder, 'writing.raw');
+  writeFileSync(writing, bytes);
+  return writing;
+}
+
 export interface QemuBench {
   readonly folder: string;
   readonly provider: Provider;

@@ -40,12 +40,14 @@ export async function viewOf(
   if (phase === 'making') return { state: 'pending', ...own };
   if (phase === 'off') return { state: 'stopped', ...own, facts: { ...facts, why: 'it was switched off' } };
   const folder = machineFolder(paths, id);
-  const stopped = (why: string): MachineView => ({ state: 'stopped', ...own, facts: { ...facts, why } });
+  const stopped = (fault: string): MachineView => ({
+    state: 'stopped',
+    fault,
+    ...own,
+    facts: { ...facts, why: fault },
+  });
   if ((await findQemu(nameOf(id), folder)) === undefined)
     return stopped('its QEMU has ended: the guest switched itself off, or somebody killed it');
-  // It has no key of its own yet, and nobody may log in.
-  const { done, hostKey } = await answerOf(folder);
-  if (isCloneBoot(record, 1) && !done) return { state: 'pending', ...own };
   await keepConsoleShort(folder);
   const status = await withQmp(
     join(folder, inFolder.qmp),
@@ -60,6 +62,9 @@ export async function viewOf(
     });
   const why = standstill[status];
   if (why !== undefined) return stopped(why);
+  // It has no key of its own yet, and nobody may log in.
+  const { done, hostKey } = await answerOf(folder);
+  if (isCloneBoot(record, 1) && !done) return { state: 'pending', ...own };
   return {
     state: 'running',
     ...own,
