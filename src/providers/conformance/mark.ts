@@ -13,7 +13,7 @@ export interface Keys {
 const keepaliveMs = 5_000;
 /** On its disk, too: a power cut is one. */
 const mark =
-  'cat ~/.conformance 2>/dev/null || { cat /proc/sys/kernel/random/uuid >~/.conformance; sync ~/.conformance; cat ~/.conformance; }';
+  'cat ~/.conformance 2>/dev/null || { cat /proc/sys/kernel/random/uuid >~/.conformance; sync; cat ~/.conformance; }';
 
 /** Logs in by these keys: a word that the machine keeps until it is made anew. '' where there are no guests to log in to. */
 export async function markOf(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { DomainError } from '../../domain/failure.ts';
+import { DomainError, type FailureType } from '../../domain/failure.ts';
 import type { PowerAction } from '../../domain/power.ts';
 import type { Provider, ProviderRef } from '../provider.ts';
 import { destroyed, eventually, seen } from './looks.ts';
@@ -88,11 +88,14 @@ function consoleOf({ provider, ...subject }: Subject, ref: ProviderRef, maxBytes
   return provider.console(ref, maxBytes, limit({ provider, ...subject }));
 }
 
-/** What the guest keeps on its disk; it may take a while to answer after a boot. */
+/** A guest that boots answers late, and its sshd may be up before it lets anybody but root in. */
+const comesUp: ReadonlySet<FailureType> = new Set(['GuestUnreachable', 'SshAuthRefused']);
+
+/** What the guest keeps on its disk. */
 const marked = (subject: Subject, { access, keys }: Running): Promise<string> =>
   eventually(subject, () =>
     markOf(subject, access, keys).catch((error: unknown) => {
-      if (error instanceof DomainError && error.type === 'GuestUnreachable') return undefined;
+      if (error instanceof DomainError && comesUp.has(error.type)) return undefined;
       throw error;
     }),
   );
