@@ -10,7 +10,10 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: [...proof, ...vm] } },
       { extends: true, test: { name: 'proof', include: proof } },
-      { extends: true, test: { name: 'vm', include: vm, fileParallelism: false } },
+      {
+        extends: true,
+        test: { name: 'vm', include: vm, fileParallelism: false, globalSetup: ['./test/support/vm-setup.ts'] },
+      },
     ],
     pool: 'forks',
     maxWorkers: 2,

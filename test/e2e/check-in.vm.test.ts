@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { testImage, withoutVms } from '../support/vm-image.ts';
-import { freshId, startTestStack, type TestStack, type View } from '../support/stack.ts';
+import { freshId, type TestStack, type View } from '../support/stack.ts';
+import { withoutVms } from '../support/vm-image.ts';
+import { startVmStack, tellVmStack, vmSize } from '../support/vm-lab.ts';
 
-// Two whole boots one after the other, without KVM.
-vi.setConfig({ testTimeout: 400_000, hookTimeout: 600_000 });
+// A template that boots, and two runs of cloud-init one after the other, without KVM.
+vi.setConfig({ testTimeout: 400_000, hookTimeout: 120_000 });
 
-const bundle = `variants: [{provider: vm, image: debian}]
+const bundle = `variants: [${JSON.stringify({ provider: 'qemu', image: 'debian', ...vmSize })}]
 ready: checkin
 readyWithinMs: 5m
 attempts: 2
@@ -26,17 +27,11 @@ userData:
 describe.skipIf(withoutVms())('a real machine that configures itself', () => {
   let stack: TestStack;
   beforeAll(async () => {
-    const image = await testImage();
-    const providers = { vm: { type: 'qemu', accelerator: 'tcg', images: { debian: image } } };
-    stack = await startTestStack({ settings: JSON.stringify({ providers }), bundles: { node: bundle } });
+    stack = await startVmStack({ bundles: { node: bundle } });
   });
+  afterAll(() => stack?.stop());
+  tellVmStack(() => stack);
   const leaseId = freshId('vm');
-  afterAll(async () => {
-    // A machine of QEMU outlives all of a stack.
-    await stack.post(`/v1/leases/${leaseId}/cancel`).catch(() => undefined);
-    await seen('gone');
-    await stack.stop();
-  });
   /** However many looks it takes. */
   const seen = async (what: 'ready' | 'gone'): Promise<View> => {
     for (;;) {

@@ -1,28 +1,33 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { MachineStatus } from '../../src/domain/lease.ts';
-import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
-import { testImage, withoutVms } from '../support/vm-image.ts';
+import { freshId, type TestStack } from '../support/stack.ts';
+import { withoutVms } from '../support/vm-image.ts';
+import { startVmStack, tellVmStack, vmSize } from '../support/vm-lab.ts';
 
-vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 120_000 });
 
-const limits = 'readyWithinMs: 15m\nprovisionWithinMs: 14m\naccessWithinMs: 14m\nattempts: 1\n';
-const variants = 'variants: [{provider: vm, image: debian, memoryMb: 512, cores: 2}]\n';
+const head = `variants: [${JSON.stringify({ provider: 'qemu', image: 'debian', ...vmSize })}]
+readyWithinMs: 15m
+provisionWithinMs: 14m
+accessWithinMs: 14m
+attempts: 1
+`;
 const bundles = {
-  plain: `${variants}${limits}`,
+  plain: head,
   // cloud-init runs again in the clone, beside a guest that answers already.
-  more: `${variants}${limits}userData: {files: [{path: /etc/site.conf, text: "colour = blue\\n"}]}\n`,
-  posted: `${variants}${limits}hostKey: checkin\n`,
-  shown: `${variants}${limits}hostKey: console\n`,
+  more: `${head}userData: {files: [{path: /etc/site.conf, text: "colour = blue\\n"}]}\n`,
+  posted: `${head}hostKey: checkin\n`,
+  shown: `${head}hostKey: console\n`,
 };
 
+/** Two at once: that is what two cores carry. */
 describe.skipIf(withoutVms())('a real VM', () => {
   let stack: TestStack;
   beforeAll(async () => {
-    const images = { debian: { ...(await testImage()), warm: true } };
-    const providers = { vm: { type: 'qemu', accelerator: 'tcg', images } };
-    stack = await startTestStack({ settings: JSON.stringify({ providers }), bundles, patienceMs: 300_000 });
+    stack = await startVmStack({ bundles });
   });
   afterAll(() => stack?.stop());
+  tellVmStack(() => stack);
 
   const machineOf = (leaseId: string): Promise<MachineStatus> => stack.json(`/v1/machines/${leaseId}.1`);
   const ready = async (bundle: keyof typeof bundles): Promise<string> => {
@@ -45,12 +50,11 @@ describe.skipIf(withoutVms())('a real VM', () => {
   const served =
     'sudo ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key | cut -d" " -f1-2; cat /proc/sys/kernel/random/boot_id';
 
-  it.each([
-    ['plain', 'provider'],
-    ['more', 'rotated'],
-  ] as const)(
-    'that is a clone (%s) makes a host key of its own, and has it still when it has booted again',
-    async (bundle, pin) => {
+  describe('that is a clone', () => {
+    it.concurrent.each([
+      ['plain', 'provider'],
+      ['more', 'rotated'],
+    ] as const)('(%s) makes a host key of its own, and has it still when it has booted again', async (bundle, pin) => {
       const leaseId = await ready(bundle);
       const { access, unrotated } = await machineOf(leaseId);
       expect([access?.pin, unrotated]).toEqual([pin, undefined]);
@@ -62,17 +66,19 @@ describe.skipIf(withoutVms())('a real VM', () => {
       expect(after).toBe(key);
       expect(again).not.toBe(boot);
       await gone(leaseId);
-    },
-  );
+    });
+  });
 
-  it.each([
-    ['posted', 'checkin'],
-    ['shown', 'console'],
-  ] as const)('that makes its key as it boots is known by what it has %s', async (bundle, pin) => {
-    const leaseId = await ready(bundle);
-    const { access, facts } = await machineOf(leaseId);
-    expect([access?.pin, facts['template']]).toEqual([pin, undefined]);
-    expect((await told(leaseId, 'key', served)).split('\n')[0]).toBe(access?.hostKey);
-    await gone(leaseId);
+  describe('that makes its key as it boots', () => {
+    it.concurrent.each([
+      ['posted', 'checkin'],
+      ['shown', 'console'],
+    ] as const)('is known by what it has %s', async (bundle, pin) => {
+      const leaseId = await ready(bundle);
+      const { access, facts } = await machineOf(leaseId);
+      expect([access?.pin, facts['template']]).toEqual([pin, undefined]);
+      expect((await told(leaseId, 'key', served)).split('\n')[0]).toBe(access?.hostKey);
+      await gone(leaseId);
+    });
   });
 });

@@ -2,28 +2,24 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { MachineStatus } from '../../src/domain/lease.ts';
-import { isRoot } from '../support/local-machines.ts';
 import { processesIn } from '../support/qemu-machines.ts';
-import { testImage, withoutVms } from '../support/vm-image.ts';
-import { freshId, startTestStack, type TestStack } from '../support/stack.ts';
+import { freshId, type TestStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
+import { withoutVms } from '../support/vm-image.ts';
+import { startVmStack, tellVmStack, vmSize } from '../support/vm-lab.ts';
 
-vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 120_000 });
 
-describe.skipIf(!isRoot || withoutVms())('leases of real VMs', () => {
+describe.skipIf(withoutVms())('leases of real VMs', () => {
   let stack: TestStack;
   beforeAll(async () => {
-    const images = { debian: { ...(await testImage()), warm: true } };
-    const size = 'image: debian, cores: 2, memoryMb: 512';
-    stack = await startTestStack({
-      // JSON is YAML.
-      settings: JSON.stringify({ providers: { qemu: { type: 'qemu', accelerator: 'tcg', images } } }),
-      bundles: {
-        debian: `variants:\n  - {provider: local}\n  - {provider: qemu, ${size}}\nreadyWithinMs: 15m\nprovisionWithinMs: 14m\nattempts: 1\n`,
-      },
+    const variants = JSON.stringify([{ provider: 'local' }, { provider: 'qemu', image: 'debian', ...vmSize }]);
+    stack = await startVmStack({
+      bundles: { debian: `variants: ${variants}\nreadyWithinMs: 15m\nprovisionWithinMs: 14m\nattempts: 1\n` },
     });
   });
   afterAll(() => stack?.stop());
+  tellVmStack(() => stack);
 
   const machines = (): string => join(stack.state, 'qemu', 'qemu', 'm');
   const left = (): readonly string[] => [

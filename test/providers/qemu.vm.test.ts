@@ -2,19 +2,20 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { conformanceCases } from '../../src/providers/conformance/cases.ts';
 import { newKeys } from '../support/local-machines.ts';
 import { qemuBench, type QemuBench } from '../support/qemu-machines.ts';
-import { testImage, withoutVms } from '../support/vm-image.ts';
+import { withoutVms } from '../support/vm-image.ts';
+import { shareTemplates, tellConsoles, vmSettings, vmSize } from '../support/vm-lab.ts';
 
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 
-const variant = { image: 'debian', cores: 2, memoryMb: 512 };
 const skips = withoutVms();
 
 describe.skipIf(skips)('a real VM', () => {
   let bench: QemuBench;
   beforeAll(async () => {
-    bench = qemuBench({ accelerator: 'tcg', images: { debian: await testImage() } }, variant);
+    bench = qemuBench(vmSettings(), { image: 'cold', ...vmSize });
   });
-  afterAll(() => bench.close());
+  afterAll(() => bench?.close());
+  tellConsoles(() => bench.folder);
 
   it('boots from an image by cloud-init, is who it should be, and is gone afterwards', async () => {
     const { ref } = await bench.make('real-one');
@@ -31,12 +32,13 @@ describe.skipIf(skips)('a real VM', () => {
 describe.skipIf(skips)('clones of a warm image', () => {
   let bench: QemuBench;
   beforeAll(async () => {
-    const images = { debian: { ...(await testImage()), warm: true } };
-    bench = qemuBench({ accelerator: 'tcg', images, cores: 16 }, variant);
+    bench = qemuBench({ ...vmSettings(), cores: 16 }, { image: 'debian', ...vmSize });
+    shareTemplates(bench.folder);
     const { ref } = await bench.make();
     await bench.destroyed(ref);
   });
-  afterAll(() => bench.close());
+  afterAll(() => bench?.close());
+  tellConsoles(() => bench.folder);
 
   // Two at once are what two cores carry; these have three.
   const few = conformanceCases.filter(({ title }) => !/^(nothing is left|a list has every machine)/.test(title));

@@ -4,11 +4,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { readInstallation } from '../../src/config/installation.ts';
 import { stateFolder } from '../../src/config/state-folder.ts';
-import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.ts';
+import { isAlive, signalProcess, type ProcessIdentity } from '../../src/host/process-identity.ts';
 import type * as local from '../../src/providers/local/client.ts';
 import type { Knobs } from '../../src/providers/local/knobs.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { turnKnobs } from './local-knobs.ts';
+import { processesIn } from './qemu-machines.ts';
 import { until } from './until.ts';
 
 type BuiltClient = Pick<typeof local, 'createLocalProvider'>;
@@ -25,6 +26,7 @@ const soon = (): AbortSignal => AbortSignal.timeout(30_000);
 
 /** Machines outlive their stack: what a test leaves, a red one or a pool's, would stay on this host for ever. */
 export async function clearAway(state: string): Promise<void> {
+  for (const line of processesIn(join(state, 'qemu'))) signalProcess(Number(line.split(' ')[0]), 'SIGKILL');
   if ((await readdir(join(state, 'local', 'machines')).catch(() => [])).length === 0) return;
   const folder = join(state, 'local');
   const { tier } = JSON.parse(await readFile(join(folder, 'knobs.json'), 'utf8')) as Knobs;
