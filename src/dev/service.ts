@@ -138,7 +138,8 @@ export class Service {
 
   #givenUp(times: number, text: string): DomainError {
     const { name, log } = this.#spec;
-    const lines = lastLines(log, 10).map((line) => `\n    ${line}`);
+    // Each start says the same.
+    const lines = [...new Set(lastLines(log, 10).map(sentenceOf))].map((line) => `\n    ${line}`);
     return new DomainError(
       'Internal',
       `The ${name} ${text}, ${times} times in a row. Its last lines:${lines.join('') || ' none'}`,

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 const root = process.env.SLIPWAY_STATE;
 const note = (text) => appendFileSync(join(root, 'order.txt'), `${text}\n`);
-if (existsSync(join(root, 'worker-broken'))) {
-  console.error('the stand-in worker is broken on purpose');
+if (existsSync(join(root, 'run', 'worker-broken'))) {
+  console.error(JSON.stringify({ level: 60, msg: 'the stand-in worker is broken on purpose', stack: 'at x' }));
   process.exit(3);
 }
 const stack = JSON.parse(readFileSync(join(root, 'stack.json'), 'utf8'));
