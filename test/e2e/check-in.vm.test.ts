@@ -4,11 +4,12 @@ import { withoutVms } from '../support/vm-image.ts';
 import { startVmStack, tellVmStack, vmSize } from '../support/vm-lab.ts';
 
 // A template that boots, and two runs of cloud-init one after the other, without KVM.
-vi.setConfig({ testTimeout: 400_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 120_000 });
 
 const bundle = `variants: [${JSON.stringify({ provider: 'qemu', image: 'debian', ...vmSize })}]
 ready: checkin
-readyWithinMs: 5m
+provisionWithinMs: 10m
+readyWithinMs: 15m
 attempts: 2
 userData:
   users: [{name: site, sudo: true}]

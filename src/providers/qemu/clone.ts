@@ -104,11 +104,14 @@ const told = (hostKey: string): readonly string[] => [
   'fi',
 ];
 
-/** Its seed is another disk than the template's, of which the kernel may remember something. */
+/**
+ * Its seed is another disk than the template's, of which the kernel may remember something. What its commands have started goes
+ * on when it has ended, also badly, as after a boot: the check-in waits for that end.
+ */
 const cloudInitAgain = [
   'for disk in /dev/vd[a-z] /dev/vd[a-z]1; do blockdev --flushbufs $disk; done',
   'cloud-init clean --logs',
-  `systemd-run --collect --no-block --unit=slipway-cloud-init sh -c 'cloud-init init --local && cloud-init init; cloud-init modules --mode=config; cloud-init modules --mode=final'`,
+  `systemd-run --collect --no-block --unit=slipway-cloud-init --property=KillMode=process sh -c 'cloud-init init --local && cloud-init init; cloud-init modules --mode=config; cloud-init modules --mode=final'`,
 ];
 
 /** @throws DomainError InvalidRequest for what does not fit */
