@@ -9,18 +9,9 @@ import { DomainError } from '../../src/domain/failure.ts';
 import type { Guest, GuestFacts } from '../../src/guest/guest.ts';
 import type { MachineView } from '../../src/providers/provider.ts';
 import { until } from '../support/until.ts';
-import { worker } from '../support/worker.ts';
+import { fakeMachine, worker } from '../support/worker.ts';
 
-const machine: MachineRef = {
-  machineId: 'web.1',
-  leaseId: 'web',
-  birth: 'run',
-  generation: 1,
-  provider: 'memory',
-  key: 'k'.repeat(40),
-  ref: { id: 'm1' },
-  keys: 1,
-};
+const machine: MachineRef = { ...fakeMachine, ref: { id: 'm1' }, keys: 1 };
 const facts: GuestFacts = { bootId: 'b', kernel: 'k', hostname: 'web' };
 
 /** Waits for a guest that answers once its provider was looked at so often. */

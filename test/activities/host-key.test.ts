@@ -19,18 +19,11 @@ import { opensshKeyPair } from '../../src/guest/openssh-key.ts';
 import type { Capabilities, Provider } from '../../src/providers/provider.ts';
 import { securityEvents } from '../../src/worker/security-events.ts';
 import { isRoot } from '../support/local-machines.ts';
-import { fakeRecipe, worker } from '../support/worker.ts';
+import { fakeMachine, fakeRecipe, worker } from '../support/worker.ts';
 import { startSshProxy } from '../support/ssh-proxy.ts';
 import { sshdPath, startSshd, type Sshd } from '../support/sshd.ts';
 
-const machine: MachineRef = {
-  machineId: 'web.1',
-  leaseId: 'web',
-  birth: 'run',
-  generation: 1,
-  provider: 'memory',
-  key: 'k'.repeat(40),
-};
+const machine: MachineRef = fakeMachine;
 
 const quiet = new DefaultLogger('ERROR');
 type Answer = Awaited<ReturnType<Activities['awaitAccessible']>>;

@@ -7,17 +7,9 @@ import { specOf } from '../../src/activities/machine-spec.ts';
 import { renewActivities } from '../../src/activities/renew.ts';
 import type { FileSpec, Guest, GuestFacts } from '../../src/guest/guest.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { fakeRecipe, worker } from '../support/worker.ts';
+import { fakeMachine, fakeRecipe, worker } from '../support/worker.ts';
 
-const machine: MachineRef = {
-  machineId: 'web+1',
-  leaseId: '',
-  birth: 'run',
-  generation: 2,
-  provider: 'memory',
-  key: 'k'.repeat(40),
-  ref: { id: 'm1' },
-};
+const machine: MachineRef = { ...fakeMachine, machineId: 'web+1', leaseId: '', generation: 2, ref: { id: 'm1' } };
 const bootString: Deps['bootString'] = async ({ machineId, birth, generation }) =>
   `${machineId}~${birth}~${generation}:10.0.2.2:4801;sha256//x=:secret${generation}`;
 const ofGeneration = (generation: number): Promise<string> => bootString({ ...machine, generation }, undefined);

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { pino } from 'pino';
+import type { MachineRef } from '../../src/activities/activities.ts';
 import type { Deps } from '../../src/activities/deps.ts';
 import type { Recipe } from '../../src/domain/bundle.ts';
 import { defaultTuning } from '../../src/domain/tuning.ts';
@@ -35,6 +36,16 @@ export function worker(can: Partial<Capabilities> = {}, more: Partial<Provider> 
     logger: pino({ level: 'silent' }),
   };
 }
+
+/** A machine on that provider, as it is asked for. */
+export const fakeMachine = {
+  machineId: 'web.1',
+  leaseId: 'web',
+  birth: 'run',
+  generation: 1,
+  provider: 'memory',
+  key: 'k'.repeat(40),
+} as const satisfies MachineRef;
 
 /** A recipe of nothing, on that provider. */
 export const fakeRecipe = (change: Partial<Recipe> = {}): Recipe => ({
