@@ -125,8 +125,7 @@ describe('the process of the local provider', () => {
     expect(Buffer.byteLength(socket)).toBeLessThan(100);
     expect(mode777(dirname(socket))).toBe('700');
     await one.kill();
-    // A client may learn only by its next call that the process has ended.
-    await one.provider.get(machine.ref, one.signal()).catch(() => undefined);
+    await one.noticed(machine.ref);
     await one.seen(machine.ref, 'running');
     expect(one.process()?.socket).toBe(socket);
     await one.close();

@@ -169,8 +169,7 @@ describe.each(tiers)('a reload on local, tier %s', (tier) => {
     expect((await machine.ssh('true')).code).toBe(255);
     await bench.kill();
     await start();
-    // A client may learn only by its next call that the process has ended.
-    await bench.provider.get(machine.ref, bench.signal()).catch(() => undefined);
+    await bench.noticed(machine.ref);
     await bench.seen(machine.ref, 'running');
     expect((await after.ssh('echo in')).stdout).toBe('in\n');
     await bench.destroyed(machine.ref);

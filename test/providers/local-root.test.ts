@@ -47,7 +47,7 @@ describe.skipIf(!check.ok)(`a machine of tier ${tier}`, () => {
       const state = () => there.ssh('ps -o stat= -p $(cat /stopped)');
       await until(async () => ((await state()).stdout.startsWith('T') ? true : undefined));
       await other.kill();
-      await other.provider.get(there.ref, other.signal()).catch(() => undefined);
+      await other.noticed(there.ref);
       await other.destroyed(there.ref);
       expect(await other.remains()).toEqual([]);
     } finally {

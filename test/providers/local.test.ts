@@ -56,7 +56,7 @@ describe('the life of the process', () => {
     const machine = await bench.make();
     await machine.ssh("setsid sh -c 'echo $$ >~/pid; exec sleep 1000' >/dev/null 2>&1 </dev/null & sleep 0.1");
     await bench.kill();
-    await bench.provider.get(machine.ref, bench.signal()).catch(() => undefined);
+    await bench.noticed(machine.ref);
     await bench.seen(machine.ref, 'running');
     expect(await machine.ssh('kill -0 $(cat ~/pid) && echo alive')).toMatchObject({ stdout: 'alive\n' });
     await bench.destroyed(machine.ref);

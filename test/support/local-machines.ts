@@ -80,6 +80,8 @@ export interface LocalBench {
   readonly process: () => PidFile | undefined;
   /** kill -9, and seen dead. */
   readonly kill: () => Promise<void>;
+  /** After that, and the start of another: the client may learn only by its next call that the process has ended. */
+  readonly noticed: (ref: ProviderRef) => Promise<void>;
   /** Processes, mounts, ports and folders of machines. */
   readonly remains: () => Promise<readonly string[]>;
   readonly close: () => Promise<void>;
@@ -196,6 +198,9 @@ export function localBench(knobs: Knobs = {}, parent = tmpdir(), owner?: number)
       if (pid === undefined) throw new Error('no process to kill');
       process.kill(pid, 'SIGKILL');
       await until(async () => !alive(pid) || undefined);
+    },
+    async noticed(ref) {
+      await provider.get(ref, signal()).catch(() => undefined);
     },
     async remains() {
       const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
